@@ -1,0 +1,135 @@
+"""The envelope: an event as it stands in the log, with where, when and why.
+
+Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `command_id`,
+`correlation_id`, `causation_id`, `version`, `term`, `fingerprint` and `traceparent` are ours.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from eventlog.positions import Position
+from schemas.codec import Codec
+from schemas.events import LogEvent, WriterElected
+
+Header = tuple[str, bytes]
+
+
+class KafkaRecord(Protocol):
+    """What this module reads of a consumer's record; aiokafka's and Faust's both fit."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: Iterable[Header]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is known of an event besides its payload.
+
+    `time` is when it happened (UTC, microseconds). `version` is the order's after this event, from 1;
+    0 for a barrier. `term` is the writer's. `fingerprint` is of the request behind `command_id`, so
+    that the same key with another body can be told from a repeat, by any later writer.
+    """
+
+    event_id: str
+    time: datetime
+    subject: str
+    version: int
+    term: int
+    command_id: str
+    correlation_id: str
+    causation_id: str
+    fingerprint: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with its metadata and its place in the log; `recorded_at` is the broker's timestamp."""
+
+    position: Position
+    recorded_at: datetime
+    metadata: Metadata
+    event: LogEvent
+
+
+SOURCE = "orderlog/command-api"
+_MANDATORY = ("ce_id", "ce_time", "ce_subject", "version", "term", "command_id")
+
+
+def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
+    """The Kafka headers of an event; empty optional values are left out."""
+    pairs = (
+        ("ce_specversion", "1.0"),
+        ("ce_id", metadata.event_id),
+        ("ce_type", type(event).__name__),
+        ("ce_source", SOURCE),
+        ("ce_time", metadata.time.isoformat(timespec="microseconds")),
+        ("ce_subject", metadata.subject),
+        ("content-type", "application/avro"),
+        ("version", str(metadata.version)),
+        ("term", str(metadata.term)),
+        ("command_id", metadata.command_id),
+        ("correlation_id", metadata.correlation_id),
+        ("causation_id", metadata.causation_id),
+        ("fingerprint", metadata.fingerprint),
+        ("traceparent", metadata.traceparent),
+    )
+    return [(name, value.encode()) for name, value in pairs if value]
+
+
+def from_headers(headers: Iterable[Header]) -> Metadata:
+    """Read what `to_headers` wrote. Raises ValueError that names a missing or unreadable header."""
+    found = {name: value.decode() for name, value in headers}
+    missing = [name for name in _MANDATORY if name not in found]
+    if missing:
+        raise ValueError(f"the record lacks the header {missing[0]}")
+    return Metadata(
+        event_id=found["ce_id"],
+        time=datetime.fromisoformat(found["ce_time"]),
+        subject=found["ce_subject"],
+        version=int(found["version"]),
+        term=int(found["term"]),
+        command_id=found["command_id"],
+        correlation_id=found.get("correlation_id", ""),
+        causation_id=found.get("causation_id", ""),
+        fingerprint=found.get("fingerprint", ""),
+        traceparent=found.get("traceparent", ""),
+    )
+
+
+def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+    """Decode one Kafka record of order.events. Raises ValueError when it is not one of ours."""
+    return RecordedEvent(
+        position=Position(partition, record.offset),
+        recorded_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        metadata=from_headers(record.headers),
+        event=codec.decode(record.value),
+    )
+
+
+class TermFilter:
+    """Drops what a deposed writer managed to append after its successor's barrier.
+
+    The broker's fence stops that but for producer ids it has forgotten, so every reader holds to it
+    by itself: an event counts only if its term is that of the last barrier before it.
+    `dropped` counts what did not. One filter per partition, records in offset order.
+    """
+
+    def __init__(self, term: int = 0) -> None:
+        self.term = term
+        self.dropped = 0
+
+    def admits(self, recorded: RecordedEvent) -> bool:
+        """Whether the event counts; a barrier of a newer term always does and raises the term."""
+        term = recorded.metadata.term
+        if isinstance(recorded.event, WriterElected) and term > self.term:
+            self.term = term
+        if term < self.term:
+            self.dropped += 1
+            return False
+        return True

@@ -1,0 +1,207 @@
+"""The events of an order: what the log says happened.
+
+Each class has one Avro schema of the same name in `schemas/avro/`. Money is an integer in the
+minor units of the order's currency (cents for EUR). Personal data (email, name, address, free
+text) stands together in `personal_data`, a record of its own that is encoded apart, so that it
+can be encrypted and its key erased without touching the log. It is None once it was erased.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order: `quantity` pieces of `sku` at `unit_price` minor units each."""
+
+    sku: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedLine:
+    """`quantity` pieces of `sku` sent back by the customer."""
+
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an order is shipped to; `country` is an ISO 3166-1 alpha-2 code."""
+
+    name: str
+    street: str
+    city: str
+    postal_code: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Personal data of an order that was placed."""
+
+    email: str
+    shipping_address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Personal data of a changed shipping address."""
+
+    shipping_address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Free text written by a person, so treated as personal data."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlaced:
+    """A customer placed an order. `currency` is an ISO 4217 code."""
+
+    order_id: UUID
+    customer_id: str
+    currency: str
+    lines: tuple[Line, ...]
+    personal_data: Contact | None
+
+
+@dataclass(frozen=True, slots=True)
+class LineAdded:
+    """A line was added to an open order."""
+
+    order_id: UUID
+    sku: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuantityChanged:
+    """The quantity of a line is now `quantity`."""
+
+    order_id: UUID
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineRemoved:
+    """A line was taken off an open order."""
+
+    order_id: UUID
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingAddressChanged:
+    """An open order goes to another address."""
+
+    order_id: UUID
+    personal_data: Destination | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConfirmed:
+    """The order is binding at `total`; its lines are fixed from here on."""
+
+    order_id: UUID
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRejected:
+    """The shop will not deliver the order (no stock, say)."""
+
+    order_id: UUID
+    personal_data: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRecorded:
+    """`amount` was received; `reference` is the payment provider's."""
+
+    order_id: UUID
+    amount: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShipped:
+    """The order was handed to `carrier`."""
+
+    order_id: UUID
+    carrier: str
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDelivered:
+    """The carrier reported delivery."""
+
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """The order was called off before it was shipped."""
+
+    order_id: UUID
+    personal_data: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinesReturned:
+    """The customer sent pieces of a delivered order back."""
+
+    order_id: UUID
+    lines: tuple[ReturnedLine, ...]
+    personal_data: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRefunded:
+    """`amount` goes back to the customer, after a cancellation or a return."""
+
+    order_id: UUID
+    amount: int
+
+
+OrderEvent = (
+    OrderPlaced
+    | LineAdded
+    | LineQuantityChanged
+    | LineRemoved
+    | ShippingAddressChanged
+    | OrderConfirmed
+    | OrderRejected
+    | PaymentRecorded
+    | OrderShipped
+    | OrderDelivered
+    | OrderCancelled
+    | LinesReturned
+    | PaymentRefunded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterElected:
+    """The barrier a partition's new writer appends before it serves.
+
+    Nothing of an older writer can follow it: the broker refuses the older producer epoch, and
+    readers drop events that carry a term lower than this `term`. It belongs to no order.
+    """
+
+    writer_id: str
+    term: int
+    producer_id: int
+    producer_epoch: int
+    advertised_url: str
+
+
+LogEvent = OrderEvent | WriterElected
