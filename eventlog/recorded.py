@@ -125,11 +125,14 @@ class TermFilter:
         self.dropped = 0
 
     def admits(self, recorded: RecordedEvent) -> bool:
-        """Whether the event counts; a barrier of a newer term always does and raises the term."""
-        term = recorded.metadata.term
-        if isinstance(recorded.event, WriterElected) and term > self.term:
-            self.term = term
-        if term < self.term:
+        """Whether the record counts. A barrier does when its term is new, and then raises the term.
+
+        Of two barriers with one term the first has it; the other's writer must stand again.
+        """
+        term, barrier = recorded.metadata.term, isinstance(recorded.event, WriterElected)
+        if term < self.term or (barrier and term == self.term):
             self.dropped += 1
             return False
+        if barrier:
+            self.term = term
         return True

@@ -1,0 +1,95 @@
+"""Group commit, the pure half: decide a batch of commands against the state each would find.
+
+Every command sees the events of those before it in the batch; nothing becomes visible until the
+batch is in the log (`Batch.commit`), and nothing at all if it never gets there.
+"""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from command_side.domain.decide import decide
+from command_side.domain.order import Order, evolve
+from command_side.domain.rejections import Rejection
+from command_side.outcomes import Accepted, CommandRequest, KeyReused, Outcome, VersionConflict
+from command_side.partition_state import PartitionState, Receipt, ReceiptKey
+from eventlog.fencing import Draft
+from eventlog.partitioning import order_key
+from eventlog.positions import Position
+from eventlog.recorded import Metadata, to_headers
+from schemas.codec import Codec
+from schemas.events import OrderEvent
+
+
+@dataclass(slots=True)
+class Batch:
+    """Commands decided together and the records they would append, first to `state.next_offset`."""
+
+    partition: int
+    state: PartitionState
+    codec: Codec
+    term: int
+    drafts: list[Draft] = field(default_factory=list)
+    size_bytes: int = 0
+    _orders: dict[UUID, Order] = field(default_factory=dict)
+    _receipts: dict[ReceiptKey, Receipt] = field(default_factory=dict)
+
+    def decide(self, request: CommandRequest) -> Outcome:
+        """Decide one command; its outcome holds once the batch is in the log."""
+        order_id = request.command.order_id
+        if receipt := self._receipt(order_id, request.command_id):
+            return self._repeat(request, receipt)
+        order = self._orders.get(order_id) or self.state.orders.get(order_id)
+        if order and request.expected_version not in (None, order.version):
+            return VersionConflict(request.expected_version or 0, order.version)
+        decision = decide(request.command, order)
+        if isinstance(decision, Rejection):
+            return decision
+        return self._record(request, order, decision)
+
+    def commit(self) -> None:
+        """Make the batch's effects visible: its records were appended where they were meant to be."""
+        self.state.orders.update(self._orders)
+        self.state.receipts.update(self._receipts)
+        self.state.next_offset += len(self.drafts)
+
+    def _receipt(self, order_id: UUID, command_id: str) -> Receipt | None:
+        key = (order_id, command_id)
+        return self._receipts.get(key) or self.state.receipts.get(key)
+
+    def _repeat(self, request: CommandRequest, receipt: Receipt) -> Outcome:
+        if receipt.fingerprint != request.fingerprint:
+            return KeyReused(request.command_id)
+        return Accepted(request.command.order_id, receipt.version, Position(self.partition, receipt.offset))
+
+    def _record(self, request: CommandRequest, order: Order | None, events: tuple[OrderEvent, ...]) -> Accepted:
+        first, *rest = events
+        after = evolve(order, first)
+        self._draft(request, first, after.version)
+        for event in rest:
+            after = evolve(after, event)
+            self._draft(request, event, after.version)
+        offset = self.state.next_offset + len(self.drafts) - 1
+        self._orders[after.order_id] = after
+        if request.fingerprint:
+            receipt = Receipt(request.fingerprint, after.version, offset)
+            self._receipts[after.order_id, request.command_id] = receipt
+        return Accepted(after.order_id, after.version, Position(self.partition, offset))
+
+    def _draft(self, request: CommandRequest, event: OrderEvent, version: int) -> None:
+        subject = str(event.order_id)
+        metadata = Metadata(
+            event_id=f"{subject}/{version}",
+            time=request.time,
+            subject=subject,
+            version=version,
+            term=self.term,
+            command_id=request.command_id,
+            correlation_id=request.correlation_id,
+            causation_id=request.command_id,
+            fingerprint=request.fingerprint,
+            traceparent=request.traceparent,
+        )
+        value = self.codec.encode(event)
+        recorded_ms = int(request.time.timestamp() * 1000)
+        self.drafts.append(Draft(order_key(event.order_id), value, to_headers(event, metadata), recorded_ms))
+        self.size_bytes += len(value)

@@ -1,0 +1,50 @@
+"""What a partition's writer knows: the fold of its partition, and the answers it gave."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from command_side.domain.order import Order, evolve
+from eventlog.recorded import RecordedEvent, TermFilter
+from schemas.events import WriterElected
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer a command got, kept to give a repeat of its key the same one."""
+
+    fingerprint: str
+    version: int
+    offset: int
+
+
+ReceiptKey = tuple[UUID, str]
+
+
+@dataclass(slots=True)
+class PartitionState:
+    """The fold of one partition from offset 0 up to, not including, `next_offset`.
+
+    `owner` is the last barrier seen. Receipts are kept for commands whose client gave a key.
+    """
+
+    orders: dict[UUID, Order] = field(default_factory=dict)
+    receipts: dict[ReceiptKey, Receipt] = field(default_factory=dict)
+    next_offset: int = 0
+    owner: WriterElected | None = None
+    terms: TermFilter = field(default_factory=TermFilter)
+
+    def apply(self, recorded: RecordedEvent) -> None:
+        """Fold one record read from the log. Raises ValueError when it is not the next one."""
+        offset, event, metadata = recorded.position.offset, recorded.event, recorded.metadata
+        if offset != self.next_offset:
+            raise ValueError(f"offset {offset} follows {self.next_offset - 1}: the log has a hole or a transaction")
+        self.next_offset = offset + 1
+        if not self.terms.admits(recorded):
+            return
+        if isinstance(event, WriterElected):
+            self.owner = event
+            return
+        self.orders[event.order_id] = evolve(self.orders.get(event.order_id), event)
+        if metadata.fingerprint:
+            receipt = Receipt(metadata.fingerprint, metadata.version, offset)
+            self.receipts[event.order_id, metadata.command_id] = receipt

@@ -1,0 +1,60 @@
+"""Bounded reading: a stretch of one partition, from one offset up to another, in order."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+_POLL_MS = 500
+_MAX_BYTES = 8 * 1024 * 1024
+
+
+class LogTruncated(Exception):
+    """The log does not hold the records asked for: it lost its head or its tail, or is another log."""
+
+
+def bounded_consumer(bootstrap: str) -> AIOKafkaConsumer:
+    """A consumer without a group, with large fetches, that never resets its position silently."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=_MAX_BYTES,
+        fetch_max_bytes=_MAX_BYTES,
+    )
+
+
+async def read_partition(
+    bootstrap: str, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Yield the records of `partition` with start <= offset < end, in order, in batches as fetched.
+
+    Waits for records that are not there yet, so `end` should be one that was seen to be reached.
+    Raises LogTruncated when the log does not reach back to `start`, or ends before it.
+    """
+    if start >= end:
+        return
+    where = TopicPartition(topic, partition)
+    async with bounded_consumer(bootstrap) as consumer:
+        consumer.assign([where])
+        consumer.seek(where, start)
+        position = start
+        while position < end:
+            try:
+                fetched = await consumer.getmany(where, timeout_ms=_POLL_MS)
+            except OffsetOutOfRangeError as error:
+                raise LogTruncated(f"partition {partition} of {topic} has no offset {position}") from error
+            records = fetched.get(where, [])
+            if not records:
+                continue
+            position = records[-1].offset + 1
+            yield [record for record in records if record.offset < end]
+
+
+async def log_ends(bootstrap: str, topic: str) -> Mapping[int, int]:
+    """The end offset of every partition of `topic`. Raises UnknownTopicOrPartitionError when there is none."""
+    async with bounded_consumer(bootstrap) as consumer:
+        partitions = await consumer._client._wait_on_metadata(topic)
+        ends = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
+    return {where.partition: end for where, end in ends.items()}

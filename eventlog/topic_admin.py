@@ -1,0 +1,120 @@
+"""Bring the cluster's topics to what the catalogue says, and say beforehand what would change."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from eventlog.settings import Settings
+from schemas.topics import CATALOGUE, Topic
+
+
+class TopicMismatch(Exception):
+    """A topic of the cluster contradicts the catalogue in a way that no change of settings mends."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """One thing `apply` does: to which topic, what, and the details a person wants to see."""
+
+    name: str
+    action: Literal["create", "configure"]
+    detail: str
+
+
+async def plan(settings: Settings) -> list[TopicChange]:
+    """What `apply` would change now; empty when the cluster matches the catalogue.
+
+    Raises TopicMismatch when a topic has another partition count: a key would move to another
+    partition, so the count of order.events is fixed for the life of the log.
+    """
+    async with _admin(settings) as admin:
+        return [change for change, _ in await _changes(admin, settings)]
+
+
+async def apply(settings: Settings) -> list[TopicChange]:
+    """Create missing topics and mend their configuration; returns what was done. Safe to repeat."""
+    async with _admin(settings) as admin:
+        changes = await _changes(admin, settings)
+        for change, topic in changes:
+            if change.action == "create":
+                await _create(admin, settings, topic)
+            else:
+                await _configure(admin, settings, topic)
+    return [change for change, _ in changes]
+
+
+async def _changes(admin: AIOKafkaAdminClient, settings: Settings) -> list[tuple[TopicChange, Topic]]:
+    present = set(await admin.list_topics())
+    changes: list[tuple[TopicChange, Topic]] = []
+    for topic in CATALOGUE:
+        name, wanted = settings.topic(topic.name), _config(settings, topic)
+        if name not in present:
+            shape = f"{_partitions(settings, topic)} partitions, {settings.replication_factor} replicas"
+            changes.append((TopicChange(name, "create", f"{shape}, {_written(wanted)}"), topic))
+            continue
+        await _check_partitions(admin, name, _partitions(settings, topic))
+        different = {k: v for k, v in wanted.items() if (await _current(admin, name)).get(k) != v}
+        if different:
+            changes.append((TopicChange(name, "configure", _written(different)), topic))
+    return changes
+
+
+async def _check_partitions(admin: AIOKafkaAdminClient, name: str, wanted: int) -> None:
+    (described,) = await admin.describe_topics([name])
+    found = len(described["partitions"])
+    if found != wanted:
+        raise TopicMismatch(
+            f"topic {name} has {found} partitions, the settings say {wanted}; "
+            f"the count is fixed for the life of the log: set ORDERLOG_PARTITIONS={found}"
+        )
+
+
+async def _current(admin: AIOKafkaAdminClient, name: str) -> Mapping[str, str]:
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    return {entry[0]: entry[1] for response in responses for resource in response.resources for entry in resource[4]}
+
+
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, topic: Topic) -> None:
+    new = NewTopic(
+        name=settings.topic(topic.name),
+        num_partitions=_partitions(settings, topic),
+        replication_factor=settings.replication_factor,
+        topic_configs=dict(_config(settings, topic)),
+    )
+    response = await admin.create_topics([new])
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise KafkaError(f"topic {name} was not created: {message[0] if message else error.__name__}")
+
+
+async def _configure(admin: AIOKafkaAdminClient, settings: Settings, topic: Topic) -> None:
+    wanted = dict(_config(settings, topic))
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.topic(topic.name), configs=wanted)])
+
+
+def _config(settings: Settings, topic: Topic) -> Mapping[str, str]:
+    return {**topic.config, "min.insync.replicas": str(settings.min_insync_replicas)}
+
+
+def _partitions(settings: Settings, topic: Topic) -> int:
+    return settings.partitions if topic.partitions is None else topic.partitions
+
+
+def _written(config: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(config.items()))
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
