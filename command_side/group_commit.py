@@ -64,10 +64,13 @@ class Batch:
     def _record(self, request: CommandRequest, order: Order | None, events: tuple[OrderEvent, ...]) -> Accepted:
         first, *rest = events
         after = evolve(order, first)
-        self._draft(request, first, after.version)
+        drafts = [self._draft(request, first, after.version)]
         for event in rest:
             after = evolve(after, event)
-            self._draft(request, event, after.version)
+            drafts.append(self._draft(request, event, after.version))
+        # Only now, so that a command that fails to be written down leaves nothing in the batch.
+        self.drafts += drafts
+        self.size_bytes += sum(len(draft.value) for draft in drafts)
         offset = self.state.next_offset + len(self.drafts) - 1
         self._orders[after.order_id] = after
         if request.fingerprint:
@@ -75,7 +78,7 @@ class Batch:
             self._receipts[after.order_id, request.command_id] = receipt
         return Accepted(after.order_id, after.version, Position(self.partition, offset))
 
-    def _draft(self, request: CommandRequest, event: OrderEvent, version: int) -> None:
+    def _draft(self, request: CommandRequest, event: OrderEvent, version: int) -> Draft:
         subject = str(event.order_id)
         metadata = Metadata(
             event_id=f"{subject}/{version}",
@@ -89,7 +92,5 @@ class Batch:
             fingerprint=request.fingerprint,
             traceparent=request.traceparent,
         )
-        value = self.codec.encode(event)
         recorded_ms = int(request.time.timestamp() * 1000)
-        self.drafts.append(Draft(order_key(event.order_id), value, to_headers(event, metadata), recorded_ms))
-        self.size_bytes += len(value)
+        return Draft(order_key(event.order_id), self.codec.encode(event), to_headers(event, metadata), recorded_ms)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from command_side.domain.order import Order, evolve
-from eventlog.recorded import RecordedEvent, TermFilter
-from schemas.events import WriterElected
+from eventlog.recorded import Metadata, RecordedEvent, TermFilter
+from schemas.events import OrderEvent, WriterElected
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,14 @@ class PartitionState:
         offset, event, metadata = recorded.position.offset, recorded.event, recorded.metadata
         if offset != self.next_offset:
             raise ValueError(f"offset {offset} follows {self.next_offset - 1}: the log has a hole or a transaction")
+        if self.terms.admits(recorded):
+            if isinstance(event, WriterElected):
+                self.owner = event
+            else:
+                self._fold(event, metadata, offset)
         self.next_offset = offset + 1
-        if not self.terms.admits(recorded):
-            return
-        if isinstance(event, WriterElected):
-            self.owner = event
-            return
+
+    def _fold(self, event: OrderEvent, metadata: Metadata, offset: int) -> None:
         self.orders[event.order_id] = evolve(self.orders.get(event.order_id), event)
         if metadata.fingerprint:
             receipt = Receipt(metadata.fingerprint, metadata.version, offset)

@@ -1,7 +1,7 @@
 """The single writer of one partition: stands for election, then commits commands in groups.
 
-    standing ──barrier in the log──▶ serving ──append refused, outcome unknown, log moved on──▶ standing
-        └──────────── another writer's barrier is newer than ours ──▶ deposed (for good)
+standing ──barrier in the log──▶ serving ──append refused, outcome unknown, log moved on──▶ standing
+    └──────────── another writer's barrier is newer than ours ──▶ deposed (for good)
 """
 
 import asyncio
@@ -9,14 +9,13 @@ from enum import StrEnum
 
 import structlog
 from aiokafka.errors import KafkaError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from command_side.election import Candidate, Deposed, Mandate, catch_up, take_over
 from command_side.group_commit import Batch
 from command_side.outcomes import CommandRequest, Outcome, Unanswered, Unavailable
 from command_side.partition_state import PartitionState
 from eventlog.fencing import Fenced, OutcomeUnknown
-from eventlog.reader import LogTruncated
 
 log = structlog.get_logger()
 
@@ -49,6 +48,7 @@ class PartitionWriter:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(candidate.settings.max_queued_commands)
         self._log = log.bind(partition=partition)
         self._in_hand: list[_Waiting] = []
+        self._was_in_office = False
 
     async def submit(self, request: CommandRequest) -> Outcome:
         """Have a command decided and its events appended.
@@ -69,6 +69,7 @@ class PartitionWriter:
         try:
             while True:
                 mandate = await self._stand()
+                self._was_in_office = True
                 self.phase, self.reason = Phase.SERVING, ""
                 self._log.info("elected", term=mandate.term, epoch=mandate.epoch.epoch, offset=self._state.next_offset)
                 await self._serve(mandate)
@@ -79,23 +80,21 @@ class PartitionWriter:
             self._refuse_waiting()
 
     async def _stand(self) -> Mandate:
+        # Whatever it is (no broker, a record that cannot be read): this partition waits and says
+        # why, the others serve. Nothing else could be done by hand that a later attempt does not do.
         retrying = AsyncRetrying(
             wait=wait_exponential_jitter(initial=0.05, max=5),
-            retry=retry_if_exception_type((KafkaError, TimeoutError, Fenced, OutcomeUnknown, LogTruncated, ValueError)),
-            before_sleep=lambda attempt: self._note(f"cannot be elected yet: {attempt.outcome.exception()!r}"),
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, Deposed)),
+            before_sleep=self._explain,
         )
-        async for attempt in retrying:
-            with attempt:
-                return await self._stand_once()
-        raise AssertionError("tenacity retries for ever")
+        return await retrying(self._stand_once)
 
     async def _stand_once(self) -> Mandate:
-        before = self._state.owner
         await catch_up(self._candidate, self.partition, self._state, self._replayed)
         owner = self._state.owner
-        # A process that was in office and finds a newer barrier was deposed: taking the partition
-        # back would make two writers fence each other in turns. A new process has no such scruple.
-        if owner and owner is not before and before and before.writer_id == self._candidate.writer_id:
+        # A writer that was in office and finds another's barrier was deposed: taking the partition
+        # back would make the two fence each other in turns. A new process has no such scruple.
+        if self._was_in_office and owner and owner.writer_id != self._candidate.writer_id:
             raise Deposed(owner)
         async with asyncio.timeout(self._candidate.settings.produce_deadline_s):
             return await take_over(self._candidate, self.partition, self._state)
@@ -103,19 +102,20 @@ class PartitionWriter:
     def _replayed(self, done: int, end: int) -> None:
         self.reason = f"replaying the log, {done} of {end}"
 
-    def _note(self, reason: str) -> None:
-        self.reason = reason
-        self._log.warning("standing", reason=reason)
+    def _explain(self, attempt: RetryCallState) -> None:
+        cause = attempt.outcome.exception() if attempt.outcome else None
+        self.reason = f"cannot be elected yet: {cause!r}"
+        self._log.warning("standing", reason=self.reason, attempt=attempt.attempt_number)
 
     async def _serve(self, mandate: Mandate) -> None:
         try:
             while True:
                 self._in_hand = await self._next_batch()
                 await self._commit(mandate)
-        except (Fenced, LogMovedOn) as lost:
-            self._step_down(Unavailable(f"partition {self.partition} changes hands"), lost)
-        except (OutcomeUnknown, TimeoutError, KafkaError) as unknown:
-            self._step_down(Unanswered(f"partition {self.partition}: the log did not answer in time"), unknown)
+        except (Fenced, LogMovedOn, OutcomeUnknown, TimeoutError, KafkaError) as cause:
+            self.phase, self.reason = Phase.STANDING, f"being elected again after {type(cause).__name__}"
+            self._log.warning("stepped_down", cause=repr(cause))
+            self._refuse_waiting()
 
     async def _next_batch(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
@@ -127,18 +127,26 @@ class PartitionWriter:
         """Decide what is in hand, append it as one batch, and only then answer."""
         while self._in_hand:
             batch = Batch(self.partition, self._state, self._candidate.codec, mandate.term)
-            outcomes: list[Outcome] = []
-            for request, _ in self._in_hand:
-                outcomes.append(batch.decide(request))
-                if batch.size_bytes >= _BATCH_BYTES:
-                    break
+            outcomes = self._decide(batch)
             async with asyncio.timeout(self._candidate.settings.produce_deadline_s):
                 await self._make_durable(batch, mandate)
             batch.commit()
-            answered, self._in_hand = self._in_hand[: len(outcomes)], self._in_hand[len(outcomes) :]
-            for (_, answer), outcome in zip(answered, outcomes, strict=True):
-                if not answer.done():
-                    answer.set_result(outcome)
+            decided, self._in_hand = self._in_hand[: len(outcomes)], self._in_hand[len(outcomes) :]
+            for (_, answer), outcome in zip(decided, outcomes, strict=True):
+                _answer(answer, outcome)
+
+    def _decide(self, batch: Batch) -> list[Outcome | Exception]:
+        outcomes: list[Outcome | Exception] = []
+        for request, _ in self._in_hand:
+            try:
+                outcomes.append(batch.decide(request))
+            except Exception as bug:
+                # One command that cannot be decided must not take the partition down with it.
+                self._log.exception("undecidable_command", command_id=request.command_id)
+                outcomes.append(bug)
+            if batch.size_bytes >= _BATCH_BYTES:
+                break
+        return outcomes
 
     async def _make_durable(self, batch: Batch, mandate: Mandate) -> None:
         """Append the batch; or, when it has no events, make sure that nobody else wrote meanwhile.
@@ -154,19 +162,21 @@ class PartitionWriter:
         if found != expected:
             raise LogMovedOn(f"expected offset {expected}, the log answered {found}")
 
-    def _step_down(self, answer: Exception, cause: Exception) -> None:
-        self.phase, self.reason = Phase.STANDING, f"being elected again after {type(cause).__name__}"
-        self._log.warning("stepped_down", cause=repr(cause))
-        for _, waiting in self._in_hand:
-            if not waiting.done():
-                waiting.set_exception(answer)
-        self._in_hand = []
-        self._refuse_waiting()
-
     def _refuse_waiting(self) -> None:
-        """Answer those whose command was never tried."""
+        """Answer those in hand, whose batch may be in the log or still on its way there, and those never tried."""
+        unanswered = Unanswered(f"partition {self.partition}: the log did not answer")
+        for _, answer in self._in_hand:
+            _answer(answer, unanswered)
+        self._in_hand = []
         refusal = Unavailable(f"partition {self.partition}: {self.reason or 'stopping'}")
         while not self._queue.empty():
-            _, waiting = self._queue.get_nowait()
-            if not waiting.done():
-                waiting.set_exception(refusal)
+            _answer(self._queue.get_nowait()[1], refusal)
+
+
+def _answer(waiting: "asyncio.Future[Outcome]", outcome: Outcome | Exception) -> None:
+    if waiting.done():  # the client gave up
+        return
+    if isinstance(outcome, Exception):
+        waiting.set_exception(outcome)
+    else:
+        waiting.set_result(outcome)

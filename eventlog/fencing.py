@@ -141,7 +141,7 @@ class LogClient:
         return await self._retrying(attempt)
 
     def _leader(self, partition: int) -> int:
-        leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
+        leader: int | None = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
         if leader is None or leader < 0:
             raise errors.LeaderNotAvailableError
         return leader

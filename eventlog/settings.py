@@ -20,14 +20,18 @@ class Settings(BaseSettings):
     postgres_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/orderlog", description="libpq URL of the views' database"
     )
-    topic_prefix: str = Field("", description="put before every topic, group and writer id: several systems, one cluster")
+    topic_prefix: str = Field(
+        "", description="put before every topic, group and writer id: several systems, one cluster"
+    )
     partitions: int = Field(12, ge=1, le=1000, description="partitions of order.events; fixed for the life of the log")
     replication_factor: int = Field(1, ge=1, description="replicas of every topic; 3 in production")
     min_insync_replicas: int = Field(1, ge=1, description="replicas that must have an event before it is acknowledged")
 
     command_api_host: str = Field("127.0.0.1", description="address the command API listens on")
     command_api_port: int = Field(8000, ge=0, le=65535, description="port of the command API; 0 picks a free one")
-    advertised_url: str = Field("", description="URL other instances reach this command API at; default from host and port")
+    advertised_url: str = Field(
+        "", description="URL other instances reach this command API at; default from host and port"
+    )
     query_api_host: str = Field("127.0.0.1", description="address the query API listens on")
     query_api_port: int = Field(8001, ge=0, le=65535, description="port of the query API; 0 picks a free one")
     worker_host: str = Field("127.0.0.1", description="address a projection worker's health port listens on")
@@ -36,14 +40,20 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies are refused with 413")
     max_batch_commands: int = Field(500, ge=1, description="commands decided and appended as one batch of a partition")
     max_queued_commands: int = Field(5_000, ge=1, description="commands that may wait for a partition; more get 503")
-    produce_deadline_s: float = Field(10.0, gt=0, description="after it an append's outcome is unknown: re-elect, replay")
+    produce_deadline_s: float = Field(
+        10.0, gt=0, description="after it an append's outcome is unknown: re-elect, replay"
+    )
     command_deadline_s: float = Field(15.0, gt=0, description="longest a client waits for a command's answer")
     position_wait_s: float = Field(5.0, ge=0, description="longest a query waits for Orderlog-Min-Position")
 
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
-    cache_dir: Path | None = Field(None, description="downloaded Kafka and registry; default is the user's cache folder")
+    cache_dir: Path | None = Field(
+        None, description="downloaded Kafka and registry; default is the user's cache folder"
+    )
     log_format: str = Field("console", pattern="^(console|json)$", description="console for people, json for machines")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged"
+    )
 
     def topic(self, name: str) -> str:
         """The physical name of the catalogue's topic `name`."""

@@ -1,0 +1,33 @@
+"""The command API as an ASGI application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from command_side.api import health, routes
+from command_side.writers import Writers
+from service import problems
+from service.bodies import JsonBodies
+
+_DESCRIPTION = """Validates commands against an order's own history and appends their events to the log.
+
+An answer of 200 or 201 means that the events are in the log, exactly once, for good. Read the order
+back from the query API, with the answer's `Orderlog-Position` in `Orderlog-Min-Position`."""
+
+
+def create_app(run_writers: Callable[[], AbstractAsyncContextManager[Writers]], max_body_bytes: int) -> FastAPI:
+    """The application; `run_writers` opens the writers when it starts and closes them when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with run_writers() as writers:
+            app.state.writers = writers
+            yield
+
+    app = FastAPI(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app.add_middleware(JsonBodies, max_bytes=max_body_bytes)
+    app.include_router(routes.router)
+    app.include_router(health.router)
+    problems.install(app)
+    return app

@@ -1,0 +1,129 @@
+"""The bodies of the command API. Their limits are the domain's (command_side/domain/limits.py)."""
+
+import unicodedata
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from command_side.domain import limits
+from schemas.events import Address, Line, ReturnedLine
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("control characters are not allowed")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Printable = AfterValidator(_printable)
+Name = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME), Printable]
+Reference = Annotated[str, Field(min_length=1, max_length=limits.MAX_REFERENCE), Printable]
+ReasonText = Annotated[str, Field(min_length=1, max_length=limits.MAX_REASON, examples=["changed my mind"]), Printable]
+Sku = Annotated[str, Field(pattern=limits.SKU_PATTERN, examples=["TEA-EARL-GREY-100"])]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=limits.MAX_QUANTITY, examples=[2])]
+UnitPrice = Annotated[
+    int, Field(strict=True, ge=0, le=limits.MAX_UNIT_PRICE, examples=[499], description="minor units of the currency")
+]
+Amount = Annotated[
+    int, Field(strict=True, ge=1, le=limits.MAX_AMOUNT, examples=[998], description="minor units of the currency")
+]
+
+
+class Body(BaseModel):
+    """Unknown fields are errors: a misspelt one must not be dropped in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LineBody(Body):
+    """One line of an order."""
+
+    sku: Sku
+    quantity: Quantity
+    unit_price: UnitPrice
+
+    def to_line(self) -> Line:
+        """The line as the domain knows it."""
+        return Line(self.sku, self.quantity, self.unit_price)
+
+
+class AddressBody(Body):
+    """Where an order is shipped to."""
+
+    name: Annotated[Name, Field(examples=["Ada Lovelace"])]
+    street: Annotated[Name, Field(examples=["12 St James's Square"])]
+    city: Annotated[Name, Field(examples=["London"])]
+    postal_code: Annotated[Name, Field(examples=["SW1Y 4JH"])]
+    country: Annotated[str, Field(pattern=limits.COUNTRY_PATTERN, examples=["GB"], description="ISO 3166-1 alpha-2")]
+
+    def to_address(self) -> Address:
+        """The address as the domain knows it."""
+        return Address(self.name, self.street, self.city, self.postal_code, self.country)
+
+
+class PlaceOrderBody(Body):
+    """A new order. `order_id` is made up when it is left out."""
+
+    order_id: UUID | None = None
+    customer_id: Annotated[Reference, Field(examples=["customer-42"])]
+    email: Annotated[
+        str, Field(max_length=limits.MAX_EMAIL, pattern=limits.EMAIL_PATTERN, examples=["ada@example.com"])
+    ]
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217")]
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=limits.MAX_LINES)]
+    shipping_address: AddressBody
+
+
+class QuantityBody(Body):
+    """The new quantity of a line."""
+
+    quantity: Quantity
+
+
+class ReasonBody(Body):
+    """Why, in a person's words."""
+
+    reason: ReasonText
+
+
+class PaymentBody(Body):
+    """A payment that was received."""
+
+    amount: Amount
+    reference: Annotated[Reference, Field(examples=["pay_3f9c"])]
+
+
+class ShipmentBody(Body):
+    """A shipment that was handed to a carrier."""
+
+    carrier: Annotated[Reference, Field(examples=["DHL"])]
+    tracking: Annotated[Reference, Field(examples=["JD0146000034"])]
+
+
+class ReturnedLineBody(Body):
+    """Pieces of one line that come back."""
+
+    sku: Sku
+    quantity: Quantity
+
+    def to_line(self) -> ReturnedLine:
+        """The returned line as the domain knows it."""
+        return ReturnedLine(self.sku, self.quantity)
+
+
+class ReturnBody(Body):
+    """Pieces of a delivered order that come back."""
+
+    lines: Annotated[list[ReturnedLineBody], Field(min_length=1, max_length=limits.MAX_LINES)]
+    reason: ReasonText
+
+
+class Answer(BaseModel):
+    """A command that was accepted: its events are in the log."""
+
+    order_id: UUID
+    version: int = Field(examples=[1], description="the order's version after the command; also the ETag")
+    position: str = Field(examples=["3:1207"], description="partition:offset of the last event; also Orderlog-Position")

@@ -1,0 +1,74 @@
+"""What a command's headers say: the idempotency key, the expected version, the trace."""
+
+import hashlib
+import json
+import re
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ETAG = re.compile(r'"(\d{1,18})"')
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# An order placed without an id gets one from its key, so that a repeat finds the same partition.
+_IDS_FROM_KEYS = UUID("5d6d3f0e-0b54-5c0f-9a7e-6f2f1b1f8f10")
+
+HEADERS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Makes a repeat safe: the same key on the same order gets the same answer.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            "example": "8c6f1f5e-place",
+        },
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The version the order must have, as its ETag; 412 if it has another.",
+            "schema": {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+            "example": '"1"',
+        },
+    ]
+}
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The client's key, None when it gave none. Raises 400 when it is not 1 to 255 visible ASCII characters."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise HTTPException(400, "Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return key
+
+
+def expected_version(request: Request) -> int | None:
+    """The version If-Match names, None without one. Raises 400 when it is not a quoted number."""
+    given = request.headers.get("if-match")
+    if given is None:
+        return None
+    if not (match := _ETAG.fullmatch(given.strip())):
+        raise HTTPException(400, 'If-Match must be the order\'s version in quotes, for example "3"')
+    return int(match[1])
+
+
+def traceparent(request: Request) -> str:
+    """The W3C trace context, empty when there is none or it is malformed (as the standard asks)."""
+    given = request.headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else ""
+
+
+def new_order_id(key: str | None) -> UUID:
+    """An id for an order that was placed without one; a function of the key, when there is one."""
+    return uuid4() if key is None else uuid5(_IDS_FROM_KEYS, key)
+
+
+async def fingerprint(request: Request) -> str:
+    """A digest of method, path and JSON body: equal for repeats, whatever the order of their fields."""
+    raw = await request.body()
+    body = json.dumps(json.loads(raw), sort_keys=True) if raw else ""
+    digest = hashlib.sha256(f"{request.method} {request.url.path} {body}".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,41 @@
+"""The command side's composition root: the only place where its parts are put together."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from command_side.api.app import create_app
+from command_side.election import Candidate
+from command_side.writers import Writers
+from eventlog.fencing import LogClient
+from eventlog.settings import Settings
+from schemas.publish import load_codec
+from service.serving import listen, run_app
+
+
+@asynccontextmanager
+async def running_writers(settings: Settings, advertised_url: str) -> AsyncIterator[Writers]:
+    """Writers of every partition, standing for election as soon as this is entered."""
+    topic = settings.topic("order.events")
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+    async with LogClient(settings.kafka_bootstrap, topic, settings.produce_deadline_s) as client:
+        writer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        async with Writers(Candidate(settings, client, codec, writer_id, advertised_url)) as writers:
+            yield writers
+
+
+def build_app(settings: Settings, advertised_url: str) -> FastAPI:
+    """The command API that `settings` describe, reached by others at `advertised_url`."""
+    return create_app(lambda: running_writers(settings, advertised_url), settings.max_body_bytes)
+
+
+def serve(settings: Settings) -> None:
+    """Serve the command API until SIGTERM or SIGINT. Raises OSError when its port is taken."""
+    listener = listen(settings.command_api_host, settings.command_api_port)
+    host, port = listener.getsockname()[:2]
+    run_app(build_app(settings, settings.advertised_url or f"http://{host}:{port}"), listener, "command-api", settings)
