@@ -1,0 +1,79 @@
+"""Bring the committed schemas to a registry, and get a codec that speaks its ids back.
+
+Subjects are named by TopicRecordNameStrategy, `<topic>-<full record name>`: one topic carries many
+event types, and each evolves by itself.
+"""
+
+from collections.abc import Iterator
+
+from schemas import avro
+from schemas.avro import Schema
+from schemas.codec import EVENT_NAMES, Codec
+from schemas.registry import COMPATIBILITY, Incompatible, Registry
+from schemas.topics import CATALOGUE, ORDER_EVENTS
+
+
+class NotRegistered(Exception):
+    """The registry lacks a schema that this code writes; `orderlog schemas register` adds it."""
+
+
+def register(registry_url: str, topic_prefix: str) -> list[str]:
+    """Register every committed version, oldest first, and return the subjects that were new or got a version.
+
+    Raises Incompatible, RegistryUnavailable. Safe to repeat.
+    """
+    changed: list[str] = []
+    with Registry(registry_url) as registry:
+        if registry.compatibility() != COMPATIBILITY:
+            registry.require_compatibility()
+        for subject, schema in _committed(topic_prefix):
+            if registry.registered(subject, schema) is None:
+                registry.register(subject, schema)
+                changed.append(subject)
+    return changed
+
+
+def check(registry_url: str, topic_prefix: str) -> list[str]:
+    """What stands between the committed schemas and the registry, a sentence each; empty when nothing does."""
+    problems: list[str] = []
+    with Registry(registry_url) as registry:
+        if (level := registry.compatibility()) != COMPATIBILITY:
+            problems.append(f"the registry's compatibility is {level}, not {COMPATIBILITY}; run: orderlog schemas register")
+        for subject, schema in _committed(topic_prefix):
+            try:
+                if registry.registered(subject, schema) is None:
+                    registry.check(subject, schema)
+                    problems.append(f"{subject} is not registered; run: orderlog schemas register")
+            except Incompatible as error:
+                problems.append(str(error))
+    return problems
+
+
+def load_codec(registry_url: str, topic_prefix: str, patience_s: float = 30.0) -> Codec:
+    """A codec that writes the latest schemas under the registry's ids and reads older versions through it.
+
+    Raises NotRegistered, or RegistryUnavailable after `patience_s` seconds.
+    """
+    ids: dict[str, int] = {}
+    topic = topic_prefix + ORDER_EVENTS.name
+    registry = Registry(registry_url, patience_s)
+    for name in EVENT_NAMES:
+        subject = subject_of(topic, name)
+        found = registry.registered(subject, avro.latest(name))
+        if found is None:
+            raise NotRegistered(f"the registry has no {subject}; run: orderlog schemas register")
+        ids[name] = found
+    return Codec(ids, registry.schema)
+
+
+def subject_of(topic: str, record_name: str) -> str:
+    """The subject of a record in a topic (TopicRecordNameStrategy)."""
+    schema = avro.latest(record_name)
+    return f"{topic}-{schema['namespace']}.{record_name}"
+
+
+def _committed(topic_prefix: str) -> Iterator[tuple[str, Schema]]:
+    for topic in CATALOGUE:
+        for name in topic.schemas:
+            for schema in avro.versions()[name]:
+                yield subject_of(topic_prefix + topic.name, name), schema

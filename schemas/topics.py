@@ -1,0 +1,38 @@
+"""The topics as data: what there is, whose it is, what it carries and why it is kept as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.codec import EVENT_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. `partitions` is None where the settings decide; `schemas` are record names."""
+
+    name: str
+    owner: str
+    key: str
+    schemas: tuple[str, ...]
+    partitions: int | None
+    config: Mapping[str, str]
+    reason: str
+
+
+ORDER_EVENTS = Topic(
+    name="order.events",
+    owner="command_side",
+    key="order id; none for a barrier",
+    schemas=EVENT_NAMES,
+    partitions=None,
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "message.timestamp.type": "CreateTime",
+        "compression.type": "producer",
+    },
+    reason="The system of record: kept for ever, never compacted, its partition count fixed for life.",
+)
+
+CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS,)
