@@ -49,7 +49,7 @@ def problem(
     title: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
-    **members: Any,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
     """The problem as a response; `members` are extension members of its body (RFC 9457, 3.2)."""
     body = {
@@ -58,7 +58,7 @@ def problem(
         "status": status,
         "detail": detail,
         "instance": request.url.path,
-        **members,
+        **(members or {}),
     }
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
@@ -86,7 +86,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [{"field": _field(e["loc"]), "problem": e["msg"]} for e in error.errors()]
     detail = "; ".join(f"{e['field']}: {e['problem']}" for e in errors[:3])
-    return problem(request, 422, _slug(422), _TITLES[422], detail, errors=errors[:50])
+    return problem(request, 422, _slug(422), _TITLES[422], detail, members={"errors": errors[:50]})
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

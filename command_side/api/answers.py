@@ -54,7 +54,7 @@ def _answer(request: Request, outcome: Outcome, success: int) -> Response:
             detail = f"If-Match names version {expected}, the order is at version {current}"
             headers = {"ETag": f'"{current}"'}
             title = "The order has changed since you read it"
-            return problem(request, 412, "version-conflict", title, detail, headers, current_version=current)
+            return problem(request, 412, "version-conflict", title, detail, headers, {"current_version": current})
         case KeyReused(key):
             detail = f"Idempotency-Key {key!r} belongs to another request on this order; use a new key"
             return problem(request, 422, "idempotency-key-reused", "The key was used for another request", detail)
@@ -69,5 +69,5 @@ def _accepted(accepted: Accepted, success: int) -> Response:
 
 def _rejected(request: Request, rejection: Rejection) -> Response:
     status = _REJECTION_STATUS.get(rejection.type, 409)
-    members = {"order_status": rejection.status, "order_version": rejection.version}
-    return problem(request, status, rejection.type, rejection.title, rejection.detail, **members)
+    state = {"order_status": rejection.status, "order_version": rejection.version}
+    return problem(request, status, rejection.type, rejection.title, rejection.detail, members=state)

@@ -1,0 +1,132 @@
+"""The order aggregate: the state that commands are decided on, folded from its events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+from schemas.events import (
+    Line,
+    LineAdded,
+    LineQuantityChanged,
+    LineRemoved,
+    LinesReturned,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderEvent,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    PaymentRecorded,
+    PaymentRefunded,
+    ShippingAddressChanged,
+)
+
+
+class Status(StrEnum):
+    """Where an order is in its life."""
+
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the write side knows it; amounts in minor units of `currency`.
+
+    `version` is the number of its events. `returned` maps a sku to the pieces that came back.
+    Personal data is not here: no decision needs it.
+    """
+
+    order_id: UUID
+    customer_id: str
+    currency: str
+    lines: tuple[Line, ...]
+    status: Status = Status.OPEN
+    version: int = 1
+    paid: int = 0
+    refunded: int = 0
+    payments: frozenset[str] = frozenset()
+    returned: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """What all lines cost together."""
+        return sum(line.quantity * line.unit_price for line in self.lines)
+
+    @property
+    def outstanding(self) -> int:
+        """What is still to be paid."""
+        return self.total - self.paid
+
+    def line(self, sku: str) -> Line | None:
+        """The line of `sku`, if there is one."""
+        return next((line for line in self.lines if line.sku == sku), None)
+
+    def returnable(self, sku: str) -> int:
+        """How many pieces of `sku` were bought and did not come back."""
+        line = self.line(sku)
+        return line.quantity - self.returned.get(sku, 0) if line else 0
+
+
+def evolve(order: Order | None, event: OrderEvent) -> Order:
+    """The order after `event`. Raises ValueError at an event without the OrderPlaced it needs before it."""
+    if isinstance(event, OrderPlaced):
+        return Order(event.order_id, event.customer_id, event.currency, event.lines)
+    if order is None:
+        raise ValueError(f"{type(event).__name__} of order {event.order_id}, which was never placed")
+    return replace(_apply(order, event), version=order.version + 1)
+
+
+def _apply(order: Order, event: OrderEvent) -> Order:
+    match event:
+        case OrderPlaced():
+            return order
+        case LineAdded(_, sku, quantity, unit_price):
+            return replace(order, lines=(*order.lines, Line(sku, quantity, unit_price)))
+        case LineQuantityChanged(_, sku, quantity):
+            lines = (replace(line, quantity=quantity) if line.sku == sku else line for line in order.lines)
+            return replace(order, lines=tuple(lines))
+        case LineRemoved(_, sku):
+            return replace(order, lines=tuple(line for line in order.lines if line.sku != sku))
+        case ShippingAddressChanged():
+            return order
+        case OrderConfirmed(_, total):
+            return replace(order, status=Status.CONFIRMED if total else Status.PAID)
+        case OrderRejected():
+            return replace(order, status=Status.REJECTED)
+        case PaymentRecorded():
+            return _paid(order, event)
+        case OrderShipped():
+            return replace(order, status=Status.SHIPPED)
+        case OrderDelivered():
+            return replace(order, status=Status.DELIVERED)
+        case OrderCancelled():
+            return replace(order, status=Status.CANCELLED)
+        case LinesReturned():
+            return _returned(order, event)
+        case PaymentRefunded(_, amount):
+            return replace(order, refunded=order.refunded + amount)
+    assert_never(event)
+
+
+def _paid(order: Order, payment: PaymentRecorded) -> Order:
+    status = order.status if payment.amount < order.outstanding else Status.PAID
+    payments = order.payments | {payment.reference}
+    return replace(order, paid=order.paid + payment.amount, payments=payments, status=status)
+
+
+def _returned(order: Order, event: LinesReturned) -> Order:
+    returned = dict(order.returned)
+    for line in event.lines:
+        returned[line.sku] = returned.get(line.sku, 0) + line.quantity
+    everything = all(returned.get(line.sku, 0) == line.quantity for line in order.lines)
+    return replace(order, returned=returned, status=Status.RETURNED if everything else order.status)
