@@ -38,7 +38,9 @@ def check(registry_url: str, topic_prefix: str) -> list[str]:
     problems: list[str] = []
     with Registry(registry_url) as registry:
         if (level := registry.compatibility()) != COMPATIBILITY:
-            problems.append(f"the registry's compatibility is {level}, not {COMPATIBILITY}; run: orderlog schemas register")
+            problems.append(
+                f"the registry's compatibility is {level}, not {COMPATIBILITY}; run: orderlog schemas register"
+            )
         for subject, schema in _committed(topic_prefix):
             try:
                 if registry.registered(subject, schema) is None:

@@ -59,7 +59,7 @@ class Registry:
         return int(answer.raise_for_status().json()["id"])
 
     def check(self, subject: str, schema: Schema) -> None:
-        """Raise Incompatible when `schema` could not follow the versions that `subject` has. No subject, no objection."""
+        """Raise Incompatible when `schema` could not follow the versions that `subject` has, if any."""
         path = f"/compatibility/subjects/{subject}/versions"
         answer = self._call("POST", path, {"schema": json.dumps(schema)}, {"verbose": "true"})
         if answer.status_code == httpx.codes.NOT_FOUND:
@@ -76,9 +76,7 @@ class Registry:
         found: Schema = json.loads(answer.raise_for_status().json()["schema"])
         return found
 
-    def _call(
-        self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None
-    ) -> httpx.Response:
+    def _call(self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None) -> httpx.Response:
         retrying = Retrying(
             retry=retry_if_exception_type((httpx.TransportError, _NotReady)),
             wait=wait_exponential_jitter(initial=0.1, max=2),
