@@ -1,0 +1,1 @@
+"""The `orders` view: every order as it is now, with its lines."""
