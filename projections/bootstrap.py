@@ -1,0 +1,151 @@
+"""The projections' composition root: the only place where a worker's parts are put together."""
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from psycopg import OperationalError
+from psycopg.errors import UndefinedTable
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from eventlog.reader import log_ends
+from eventlog.settings import Settings
+from projections.catalogue import VIEWS
+from projections.database import connect
+from projections.generations import Generation, live_generation
+from projections.health import serve_health
+from projections.stopping import stop_at_once
+from projections.transport import ProjectionApp
+from projections.view import View
+from projections.worker import START_TIMEOUT_S, ViewWorker
+from schemas.publish import load_codec
+from schemas.topics import ORDER_EVENTS
+from service import logs
+from service.serving import listen
+
+log = structlog.get_logger()
+
+_STOP_TIMEOUT_S = 20.0
+# Faust's services log under the module of their class, which for those derived here is ours.
+_CHATTY = ("projections.transport", "projections.health", "httpx")
+
+
+class UnknownProjection(Exception):
+    """No view of the catalogue has this name."""
+
+
+class NotPrepared(Exception):
+    """Something that is made once for the whole system is missing; the message says what to run."""
+
+
+def run(projection: str, settings: Settings) -> None:
+    """Keep the view `projection` up to date until SIGTERM or SIGINT.
+
+    Raises UnknownProjection, NotPrepared, NeedsRebuild, OSError when its port is taken, and the error of a
+    part that did not answer within a minute of starting. Later failures that are not waited out end the
+    process with status 1.
+    """
+    if projection not in VIEWS:
+        raise UnknownProjection(f"there is no projection {projection!r}; there is: {', '.join(VIEWS)}")
+    logs.configure(settings, f"projection-{projection}")
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with listen(settings.worker_host, settings.worker_port) as listener:
+        asyncio.run(_run(VIEWS[projection], settings, listener))
+
+
+async def _run(view: View, settings: Settings, listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    starting = asyncio.create_task(build_app(view, settings, listener))
+    await asyncio.wait([starting, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        starting.cancel()
+        return
+    await _follow_until(stopping, await starting, listener)
+
+
+async def build_app(view: View, settings: Settings, listener: socket.socket) -> ProjectionApp:
+    """The Faust app that keeps `view` up to date, ready to be started. Raises as `run` does."""
+    topic = settings.topic(ORDER_EVENTS.name)
+    await _require_topic(settings, topic)
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+    generation = await _live_generation(settings, view)
+    worker = ViewWorker(settings.postgres_url, codec, view, generation)
+    app_id = f"{settings.topic_prefix}projection-{view.name}"
+    app = ProjectionApp(app_id, topic, worker.read_starts, **_options(settings, generation))
+    app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
+    serve_health(app, worker, listener)
+    log.info("projection_starts", projection=view.name, generation=generation.number, group=app.conf.id)
+    return app
+
+
+def _options(settings: Settings, generation: Generation) -> dict[str, Any]:
+    data = settings.data_dir / "projections"
+    data.mkdir(parents=True, exist_ok=True)
+    return {
+        "version": generation.number,
+        "broker": ";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
+        "datadir": str(data),
+        # A dead worker is found by its session; Faust's own default would take a minute.
+        "broker_heartbeat_interval": 0.5,
+        "broker_session_timeout": 6.0,
+        # Reaching it is a dead end: aiokafka leaves the group and, having no assignment, never rejoins.
+        "broker_max_poll_interval": 86_400.0,
+        "broker_max_poll_records": 5_000,
+        "consumer_max_fetch_size": 8 * 1024 * 1024,
+        "consumer_auto_offset_reset": "earliest",
+        "stream_buffer_maxsize": 2,  # batches
+        "stream_wait_empty": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_stats_enabled": False,
+        "web_router_enabled": False,
+    }
+
+
+async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: socket.socket) -> None:
+    app.in_worker = True
+    try:
+        await app.start()
+        host, port = listener.getsockname()[:2]
+        log.info("listening", url=f"http://{host}:{port}")
+        await app.wait(stopping.wait())
+    except Exception as error:
+        stop_at_once("projection_stopped", reason="Faust failed", exc_info=error)
+    if app.crashed:
+        stop_at_once("projection_stopped", reason=f"Faust failed: {app.crash_reason!r}")
+    log.info("projection_ends")
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await app.stop()
+    except TimeoutError:
+        stop_at_once("projection_stopped", reason=f"Faust did not stop within {_STOP_TIMEOUT_S:.0f} s")
+
+
+@retry(
+    retry=retry_if_exception_type(OperationalError),
+    wait=wait_exponential_jitter(initial=0.1, max=2),
+    stop=stop_after_delay(START_TIMEOUT_S),
+    reraise=True,
+)
+async def _live_generation(settings: Settings, view: View) -> Generation:
+    async with await connect(settings.postgres_url) as connection:
+        try:
+            return await live_generation(connection, view)
+        except UndefinedTable as error:
+            raise NotPrepared("the database has no tables of orderlog; run: orderlog migrate") from error
+
+
+async def _require_topic(settings: Settings, topic: str) -> None:
+    try:
+        ends = await log_ends(settings.kafka_bootstrap, topic)
+    except KafkaError as error:
+        raise NotPrepared(f"topic {topic} cannot be read ({error!r}); run: orderlog topics apply") from error
+    if len(ends) != settings.partitions:
+        raise NotPrepared(f"topic {topic} has {len(ends)} partitions, the settings say {settings.partitions}")

@@ -1,0 +1,130 @@
+"""The Faust transport of a projection: it starts where the view is, and hands over one message per fetched batch.
+
+Stock Faust costs about 53 µs of CPU per message, so the records that one fetch brought of a partition
+travel as one message whose value is their list and whose offset is the last one's. Acknowledging it
+acknowledges them all, so offsets of messages are not consecutive, and the bookkeeping of gaps, made for
+single records, is replaced. All other topics keep the stock path.
+
+It overrides methods of faust-streaming 0.15.3 that are not public; the version is pinned, and
+tests/projections/test_worker.py runs it against a real broker.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+ReadStarts = Callable[[Mapping[int, int], Mapping[int, int]], Awaitable[Mapping[int, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedBatch:
+    """What one fetch brought of one partition, in the shape of a record of aiokafka's."""
+
+    topic: str
+    partition: int
+    value: list[Any]
+    key: None = None
+    headers: tuple[()] = ()
+    checksum: None = None
+    serialized_key_size: int = 0
+    serialized_value_size: int = 0
+
+    @property
+    def offset(self) -> int:
+        """The last record's."""
+        return int(self.value[-1].offset)
+
+    @property
+    def timestamp(self) -> int:
+        """The last record's, in milliseconds."""
+        return int(self.value[-1].timestamp)
+
+    @property
+    def timestamp_type(self) -> int:
+        """The last record's."""
+        return int(self.value[-1].timestamp_type)
+
+
+class LogConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
+    """Reads the log's topic in batches from the view's own positions."""
+
+    async def seek_to_committed(self) -> dict[Any, int]:
+        """Seek the log's partitions to where the view is; Faust calls it before it lets any message through.
+
+        Kafka's commits are only a hint for people and tools: they follow the view's position, never lead it.
+        """
+        offsets: dict[Any, int] = dict(await super().seek_to_committed())
+        partitions = {tp.partition: tp for tp in self.assignment() if self._is_log(tp)}
+        if partitions:
+            beginnings = await self.earliest_offsets(*partitions.values())
+            ends = await self.highwaters(*partitions.values())
+            starts = await self.app.read_starts(_by_partition(beginnings), _by_partition(ends))
+            wanted = {partitions[partition]: offset for partition, offset in starts.items()}
+            await self.seek_wait(wanted)
+            offsets |= wanted
+        return offsets
+
+    async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> dict[Any, list[Any]]:  # noqa: ASYNC109
+        # Stock getmany goes on from here, with its check that no rebalance came between fetch and delivery.
+        fetched = await super()._getmany(active_partitions, timeout)
+        return {
+            tp: [FetchedBatch(tp.topic, tp.partition, records)] if records and self._is_log(tp) else records
+            for tp, records in fetched.items()
+        }
+
+    def _new_offset(self, tp: Any) -> int | None:
+        if not self._is_log(tp):
+            return super()._new_offset(tp)  # type: ignore[no-any-return]
+        # One agent takes the batches of a partition in order, so the last acknowledged one covers the others.
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        offset = max(acked) + 1
+        acked.clear()
+        self._acked_index[tp].clear()
+        return int(offset)
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        if not self._is_log(tp):
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    def on_buffer_full(self, tp: Any) -> None:
+        """Leave the partition active: a full buffer already holds the fetcher back.
+
+        Stock Faust stops fetching it, and with no other partition active sleeps a second before it looks again.
+        """
+        if not self._is_log(tp):
+            super().on_buffer_full(tp)
+
+    def _is_log(self, tp: Any) -> bool:
+        return bool(tp.topic == self.app.log_topic)
+
+
+class LogTransport(driver.Transport):  # type: ignore[misc]  # Faust has no types
+    """Kafka with LogConsumer."""
+
+    Consumer = LogConsumer
+
+
+class ProjectionApp(faust.App):  # type: ignore[misc]  # Faust has no types
+    """A Faust app that reads `log_topic` through LogConsumer.
+
+    `read_starts` gets the beginnings and ends of the assigned partitions and answers where to begin.
+    It must not raise: Faust would go on without an answer, or stand still.
+    """
+
+    def __init__(self, app_id: str, log_topic: str, read_starts: ReadStarts, **options: Any) -> None:
+        self.log_topic = log_topic
+        self.read_starts = read_starts
+        super().__init__(app_id, **options)
+
+    def _new_transport(self) -> LogTransport:
+        return LogTransport(self.conf.broker_consumer, self)
+
+
+def _by_partition(offsets: Mapping[TP, int]) -> dict[int, int]:
+    return {tp.partition: offset for tp, offset in offsets.items()}

@@ -1,0 +1,110 @@
+"""The Faust worker of a view: batches from the log into Postgres, and what it does when something fails."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from psycopg import OperationalError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if_exception_type, wait_exponential_jitter
+
+from eventlog.recorded import KafkaRecord
+from projections.checkpoints import Applied, apply_batch, read_positions
+from projections.database import Database, connect
+from projections.failures import Retry, judge
+from projections.generations import Generation
+from projections.starting import PositionRefused, start_offsets
+from projections.stopping import stop_at_once
+from projections.view import View
+from schemas.codec import Codec
+
+log = structlog.get_logger()
+
+# Well under Faust's broker_request_timeout (90 s), at whose end it would stand still without a word.
+START_TIMEOUT_S = 60.0
+_BACK_OFF = wait_exponential_jitter(initial=0.1, max=5, jitter=0.1)
+
+
+class ViewWorker:
+    """Keeps one generation of a view up to date. Its methods are what ProjectionApp and its agent call.
+
+    `waiting_for` says what a batch is held up by, None when nothing holds it up.
+    """
+
+    def __init__(self, postgres_url: str, codec: Codec, view: View, generation: Generation) -> None:
+        self._postgres_url = postgres_url
+        self._database = Database(postgres_url)
+        self._codec = codec
+        self._view = view
+        self._generation = generation
+        self.waiting_for: str | None = None
+
+    async def follow(self, stream: Any) -> None:
+        """The agent: apply each batch, then acknowledge it. No exception but cancellation leaves it.
+
+        One that did would make Faust go on behind the failed batch.
+        """
+        try:
+            async for event in stream.noack().events():
+                await self.apply(event.message.partition, event.message.value)
+                event.ack()
+        finally:
+            await self._database.close()
+
+    async def apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
+        """Apply one batch, for as long as it takes. Ends the process when it cannot be applied at all."""
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
+            ):
+                with attempt:
+                    applied = await self._apply_once(partition, records)
+        except Exception as error:
+            where = f"{partition}:{records[0].offset}"
+            stop_at_once("projection_stopped", reason=judge(error).reason, batch_at=where, exc_info=error)
+        if self.waiting_for:
+            log.info("projection_goes_on", partition=partition)
+            self.waiting_for = None
+        if applied.deposed:
+            log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
+        return applied
+
+    async def read_starts(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
+        """Where to begin in each partition of `beginnings`. Ends the process when there is no right place."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                starts = start_offsets(await self._positions(), beginnings, ends)
+        except TimeoutError:
+            stop_at_once("projection_stopped", reason=f"Postgres did not answer for {START_TIMEOUT_S:.0f} s")
+        except PositionRefused as refused:
+            stop_at_once("projection_stopped", reason=str(refused))
+        except Exception as error:
+            stop_at_once("projection_stopped", reason="the view's positions cannot be read", exc_info=error)
+        log.info("reading_from", offsets=starts)
+        return starts
+
+    async def _apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
+        async with self._database.connection() as connection:
+            return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
+
+    async def _positions(self) -> Mapping[int, int]:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(OperationalError), wait=_BACK_OFF, before_sleep=self._wait
+        )
+        return await retrying(self._read_positions)
+
+    async def _read_positions(self) -> Mapping[int, int]:
+        # A connection of its own: the agent may be using the other one.
+        async with await connect(self._postgres_url) as connection:
+            return await read_positions(connection, self._generation)
+
+    def _wait(self, state: RetryCallState) -> None:
+        assert state.outcome is not None  # tenacity calls this between attempts
+        error = state.outcome.exception()
+        assert isinstance(error, Exception)
+        self.waiting_for = judge(error).reason
+        log.warning("projection_waits", reason=self.waiting_for, attempt=state.attempt_number)
+
+
+def _passing(error: BaseException) -> bool:
+    return isinstance(error, Exception) and isinstance(judge(error), Retry)
