@@ -1,0 +1,46 @@
+"""The query API as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+
+from eventlog.settings import Settings
+from query_side.api import health, routes
+from query_side.api.conditions import NotReached
+from query_side.database import Database, Unavailable
+from query_side.wait import Reached
+from service import problems
+
+_RETRY_S = "1"
+_DESCRIPTION = """Answers from views of the log, which are a little behind it. Every answer says how far it came
+(`Orderlog-Position`). To read what a command wrote, send its `Orderlog-Position` as `Orderlog-Min-Position`:
+the answer waits, for a bounded time, until the view is there."""
+
+
+def create_app(settings: Settings, database: Database, reached: Reached) -> FastAPI:
+    """The application; it opens `database` and listens for positions while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with database, reached.listening():
+            yield
+
+    app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app.state.settings, app.state.database, app.state.reached = settings, database, reached
+    app.include_router(routes.router)
+    app.include_router(health.router)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(NotReached, _not_reached)
+    problems.install(app)
+    return app
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    title = "The views cannot be read now"
+    return problems.problem(request, 503, "views-unavailable", title, str(error), {"Retry-After": _RETRY_S})
+
+
+async def _not_reached(request: Request, error: Exception) -> Response:
+    title = "The view has not come that far yet"
+    return problems.problem(request, 503, "position-not-reached", title, str(error), {"Retry-After": _RETRY_S})
