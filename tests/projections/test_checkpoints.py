@@ -1,0 +1,155 @@
+"""Rows and position on a real Postgres: redelivery, holes, deposed writers, two workers of one partition."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from random import Random
+
+import psycopg
+import pytest
+
+import migrations
+from eventlog.recorded import read_record
+from eventlog.settings import Settings
+from projections.bulk import Connection
+from projections.catalogue import VIEWS
+from projections.checkpoints import Applied, Hole, apply_batch
+from projections.database import connect
+from projections.failures import Retry, judge
+from projections.generations import Generation, NeedsRebuild, live_generation
+from projections.orders.view import OrdersView
+from schemas.codec import DecodeError
+from schemas.events import OrderConfirmed, WriterElected
+from tests.kit.codec import local_codec
+from tests.projections.histories import history, placed
+from tests.projections.records import Record, record, records
+from tests.projections.refold import folded, next_offsets, view
+
+CODEC = local_codec()
+VIEW = VIEWS["orders"]
+
+
+@dataclass
+class Partition:
+    """Partition 0 of the view, applied to over one connection."""
+
+    settings: Settings
+    connection: Connection
+    generation: Generation
+
+    async def apply(self, batch: list[Record], connection: Connection | None = None) -> Applied:
+        return await apply_batch(connection or self.connection, VIEW, self.generation, CODEC, 0, batch)
+
+    def matches(self, log: list[Record]) -> bool:
+        """Whether the view is what the first of `log`, up to its position, come to."""
+        reached = next_offsets(self.settings)[0]
+        expected = folded([read_record(CODEC, 0, one) for one in log[:reached]], {})
+        return view(self.settings) == expected
+
+
+@pytest.fixture
+async def partition(settings: Settings) -> AsyncIterator[Partition]:
+    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    async with await connect(settings.postgres_url) as connection:
+        yield Partition(settings, connection, await live_generation(connection, VIEW))
+
+
+def log_of(orders: int) -> list[Record]:
+    random = Random(orders)
+    return records(CODEC, [event for _ in range(orders) for event in history(random)])
+
+
+async def test_what_comes_again_is_applied_once(partition: Partition) -> None:
+    log = log_of(30)
+    assert await partition.apply(log[:50]) == Applied(50, 50)
+    assert await partition.apply(log[:50]) == Applied(50, 0)
+    assert await partition.apply(log[20:80]) == Applied(80, 30)
+    assert partition.matches(log)
+
+
+async def test_a_hole_stops_and_leaves_everything_as_it_was(partition: Partition) -> None:
+    log = log_of(30)
+    await partition.apply(log[:20])
+    with pytest.raises(Hole, match="partition 0: the view is at offset 20, the log went on at 21"):
+        await partition.apply(log[21:40])
+    with pytest.raises(Hole, match="the view is at offset 25, the log went on at 26"):
+        await partition.apply(log[20:25] + log[26:40])
+    assert next_offsets(partition.settings) == {0: 20}
+    assert partition.matches(log)
+
+
+async def test_a_batch_fails_as_a_whole(partition: Partition) -> None:
+    first, second = placed(), placed()
+    log = records(CODEC, [first, second])
+    await partition.apply(log[:1])
+    twice = record(CODEC, 2, OrderConfirmed(first.order_id, 1), version=5)
+    with pytest.raises(ValueError, match="version 5 of order"):
+        await partition.apply([log[1], twice])
+    with pytest.raises(DecodeError):
+        await partition.apply([log[1], Record(2, b"nonsense", twice.headers)])
+    assert next_offsets(partition.settings) == {0: 1}
+    assert partition.matches(log)
+
+
+async def test_events_of_a_deposed_writer_are_dropped_also_after_a_restart(partition: Partition) -> None:
+    order = placed()
+    confirmed = OrderConfirmed(order.order_id, 998)
+    log = [
+        record(CODEC, 0, WriterElected("a", 1, 1, 0, "http://a"), version=0, term=1),
+        record(CODEC, 1, order, version=1, term=1),
+        record(CODEC, 2, WriterElected("b", 2, 2, 0, "http://b"), version=0, term=2),
+    ]
+    assert await partition.apply(log) == Applied(3, 3)
+    late = record(CODEC, 3, confirmed, version=2, term=1)
+    assert await partition.apply([late]) == Applied(4, 1, deposed=1)
+    assert view(partition.settings)[str(order.order_id)]["version"] == 1
+    assert await partition.apply([record(CODEC, 4, confirmed, version=2, term=2)]) == Applied(5, 1)
+    assert view(partition.settings)[str(order.order_id)]["status"] == "confirmed"
+
+
+async def test_two_workers_of_one_partition_take_turns(partition: Partition) -> None:
+    """Each reads from where the view is and is now and then behind; neither knows of the other."""
+    log = log_of(150)
+
+    async def work(random: Random) -> None:
+        async with await connect(partition.settings.postgres_url) as connection:
+            while (reached := next_offsets(partition.settings).get(0, 0)) < len(log):
+                start = max(reached - random.randint(0, 30), 0)
+                await partition.apply(log[start : reached + random.randint(1, 40)], connection)
+
+    await asyncio.gather(work(Random(1)), work(Random(2)))
+    assert partition.matches(log)
+
+
+async def test_a_stopped_worker_loses_its_lock_not_its_place(partition: Partition) -> None:
+    log = log_of(10)
+    await partition.apply(log[:5])
+    stopped = await connect(partition.settings.postgres_url)
+    await stopped.execute("SET idle_in_transaction_session_timeout = '200ms'")
+    await stopped.execute("BEGIN")
+    await stopped.execute("SELECT * FROM orderlog.checkpoints FOR UPDATE")
+    assert await partition.apply(log) == Applied(len(log), len(log) - 5)
+    with pytest.raises(psycopg.Error) as ended:
+        await stopped.execute("COMMIT")
+    assert isinstance(judge(ended.value), Retry)
+    assert partition.matches(log)
+
+
+async def test_the_workers_connection_bounds_idle_transactions(partition: Partition) -> None:
+    found = await (await partition.connection.execute("SHOW idle_in_transaction_session_timeout")).fetchone()
+    assert found == ("5s",)
+
+
+async def test_one_generation_is_made_whoever_comes_first(settings: Settings) -> None:
+    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    connections = [await connect(settings.postgres_url) for _ in range(4)]
+    made = await asyncio.gather(*(live_generation(connection, VIEW) for connection in connections))
+    assert {(one.number, one.schema) for one in made} == {(1, "views_g1")}
+
+    class Changed(OrdersView):
+        version = 2
+
+    with pytest.raises(NeedsRebuild, match="made by version 1 of its code, this is 2"):
+        await live_generation(connections[0], Changed())
+    for connection in connections:
+        await connection.close()

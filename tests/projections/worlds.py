@@ -1,0 +1,71 @@
+"""A world for a test: topics, schemas, tables; and orderlog's services as real processes of it."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import migrations
+from eventlog import topic_admin
+from eventlog.settings import Settings
+from local_stack.process import Child
+from schemas.codec import Codec
+from schemas.publish import load_codec, register
+
+_PROJECT = "from projections.bootstrap import run; from eventlog.settings import Settings; run('orders', Settings())"
+_POLL_S = 0.02
+
+T = TypeVar("T")
+
+
+async def prepare(settings: Settings) -> Codec:
+    """Create the world's topics, register its schemas, migrate its database; the codec to write events with."""
+    await topic_admin.apply(settings)
+    await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
+    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as a service of the world reads them."""
+    fields = settings.model_dump(mode="json", exclude_none=True)
+    return {**os.environ, **{f"ORDERLOG_{name.upper()}": str(value) for name, value in fields.items()}}
+
+
+class Worker(Child):
+    """`orders` worker as a process of its own, with JSON logs."""
+
+    def __init__(self, settings: Settings, log_file: Path) -> None:
+        self._offset = 0
+        variables = {**environment(settings), "ORDERLOG_LOG_FORMAT": "json"}
+        super().__init__("worker", [sys.executable, "-c", _PROJECT], log_file, environment=variables)
+
+    def start(self) -> None:
+        """Start it; `logged` then tells of this run only."""
+        self._offset = self.log_file.stat().st_size if self.log_file.exists() else 0
+        super().start()
+
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """The last line of this run about `event`, None when there is none."""
+        text = self.log_file.read_bytes()[self._offset :].decode()
+        lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("}\n"))
+        return next((line for line in reversed(list(lines)) if line.get("event") == event), None)
+
+
+async def eventually(
+    probe: Callable[[], Awaitable[T | None] | T | None], running: Child | None = None, timeout_s: float = 60
+) -> T:
+    """The first answer of `probe` that is true. Raises TimeoutError, or ChildFailed once `running` has ended."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            answer = probe()
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            if answer:
+                return answer
+            if running:
+                running.check()
+            await asyncio.sleep(_POLL_S)
