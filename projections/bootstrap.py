@@ -7,12 +7,11 @@ import socket
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
 from psycopg import OperationalError
 from psycopg.errors import UndefinedTable
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from eventlog.reader import log_ends
+from eventlog import topic_admin
 from eventlog.settings import Settings
 from projections.catalogue import VIEWS
 from projections.database import connect
@@ -45,9 +44,9 @@ class NotPrepared(Exception):
 def run(projection: str, settings: Settings) -> None:
     """Keep the view `projection` up to date until SIGTERM or SIGINT.
 
-    Raises UnknownProjection, NotPrepared, NeedsRebuild, OSError when its port is taken, and the error of a
-    part that did not answer within a minute of starting. Later failures that are not waited out end the
-    process with status 1.
+    Raises UnknownProjection, NotPrepared, TopicMismatch, NotRegistered, NeedsRebuild; OSError when its port is
+    taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer within a
+    minute. Later failures that are not waited out end the process with status 1.
     """
     if projection not in VIEWS:
         raise UnknownProjection(f"there is no projection {projection!r}; there is: {', '.join(VIEWS)}")
@@ -130,7 +129,7 @@ async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: s
 
 @retry(
     retry=retry_if_exception_type(OperationalError),
-    wait=wait_exponential_jitter(initial=0.1, max=2),
+    wait=wait_exponential_jitter(multiplier=0.1, max=2),
     stop=stop_after_delay(START_TIMEOUT_S),
     reraise=True,
 )
@@ -143,9 +142,6 @@ async def _live_generation(settings: Settings, view: View) -> Generation:
 
 
 async def _require_topic(settings: Settings, topic: str) -> None:
-    try:
-        ends = await log_ends(settings.kafka_bootstrap, topic)
-    except KafkaError as error:
-        raise NotPrepared(f"topic {topic} cannot be read ({error!r}); run: orderlog topics apply") from error
-    if len(ends) != settings.partitions:
-        raise NotPrepared(f"topic {topic} has {len(ends)} partitions, the settings say {settings.partitions}")
+    missing = [change.name for change in await topic_admin.plan(settings) if change.action == "create"]
+    if topic in missing:
+        raise NotPrepared(f"there is no topic {topic}; run: orderlog topics apply")

@@ -12,7 +12,7 @@ from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter, read_record
 from projections.bulk import Connection
 from projections.generations import Generation
-from projections.view import View
+from projections.view import EventFailed, View
 from schemas.codec import Codec
 
 POSITIONS_CHANNEL = "orderlog_positions"
@@ -41,7 +41,7 @@ async def apply_batch(
 ) -> Applied:
     """Apply `records`, consecutive ones of `partition`, exactly once, however often they are delivered.
 
-    Raises Hole, DecodeError, or what the view raises; the transaction is then rolled back.
+    Raises Hole or EventFailed; the transaction is then rolled back.
     """
     async with connection.transaction():
         next_offset, term = await _lock(connection, generation, partition)
@@ -50,7 +50,7 @@ async def apply_batch(
             return Applied(next_offset, 0)
         _require_dense(partition, next_offset, fresh)
         terms = TermFilter(term)
-        events = [e for e in (read_record(codec, partition, record) for record in fresh) if terms.admits(e)]
+        events = [event for event in (_read(codec, partition, record) for record in fresh) if terms.admits(event)]
         await view.apply(connection, generation.schema, _handled(view, events))
         reached = fresh[-1].offset + 1
         await _advance(connection, generation, Position(partition, reached), terms.term)
@@ -70,6 +70,13 @@ def _require_dense(partition: int, next_offset: int, records: Sequence[KafkaReco
     for offset, record in zip(expected, records, strict=True):
         if record.offset != offset:
             raise Hole(f"partition {partition}: the view is at offset {offset}, the log went on at {record.offset}")
+
+
+def _read(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+    try:
+        return read_record(codec, partition, record)
+    except ValueError as error:  # DecodeError is one
+        raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error
 
 
 def _handled(view: View, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:

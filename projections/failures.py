@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from projections.checkpoints import Hole
-from schemas.codec import DecodeError
+from projections.view import EventFailed
 from schemas.registry import RegistryUnavailable
 
 
@@ -40,9 +40,7 @@ def judge(error: Exception) -> Retry | Stop:
             return Retry(str(error))
         case _ if isinstance(error, _PASSING):
             return Retry(f"Postgres: {error}".strip())
-        case Hole():
+        case Hole() | EventFailed():
             return Stop(str(error))
-        case DecodeError():
-            return Stop(f"an event cannot be decoded: {error}")
         case _:
-            return Stop(f"an event cannot be applied: {error!r}")
+            return Stop(f"a batch cannot be applied: {error!r}")

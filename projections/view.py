@@ -5,8 +5,17 @@ from typing import Protocol
 
 from sqlalchemy import MetaData
 
+from eventlog.positions import Position
 from eventlog.recorded import RecordedEvent
 from projections.bulk import Connection
+
+
+class EventFailed(Exception):
+    """One event cannot be decoded or applied, and trying again would not help; `at` is its place in the log."""
+
+    def __init__(self, at: Position, why: str) -> None:
+        super().__init__(f"the record at {at} {why}")
+        self.at = at
 
 
 class View(Protocol):
@@ -23,5 +32,5 @@ class View(Protocol):
     async def apply(self, connection: Connection, schema: str, events: Sequence[RecordedEvent]) -> None:
         """Fold `events` of one partition, in order, into the tables of `schema`, within the caller's transaction.
 
-        Raises ValueError at an event that does not follow what the tables hold.
+        Raises EventFailed at an event that does not follow what the tables hold.
         """

@@ -8,6 +8,7 @@ import structlog
 from psycopg import OperationalError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if_exception_type, wait_exponential_jitter
 
+from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord
 from projections.checkpoints import Applied, apply_batch, read_positions
 from projections.database import Database, connect
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 
 # Well under Faust's broker_request_timeout (90 s), at whose end it would stand still without a word.
 START_TIMEOUT_S = 60.0
-_BACK_OFF = wait_exponential_jitter(initial=0.1, max=5, jitter=0.1)
+_BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
 
 class ViewWorker:
@@ -60,8 +61,8 @@ class ViewWorker:
                 with attempt:
                     applied = await self._apply_once(partition, records)
         except Exception as error:
-            where = f"{partition}:{records[0].offset}"
-            stop_at_once("projection_stopped", reason=judge(error).reason, batch_at=where, exc_info=error)
+            batch = f"{Position(partition, records[0].offset)} to {records[-1].offset}"
+            stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
         if self.waiting_for:
             log.info("projection_goes_on", partition=partition)
             self.waiting_for = None

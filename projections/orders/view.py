@@ -10,6 +10,7 @@ from eventlog.recorded import RecordedEvent
 from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
 from projections.orders.fold import OrderRow, RowLine, fold
 from projections.orders.tables import metadata, order_lines, orders
+from projections.view import EventFailed
 from schemas.events import Address, OrderEvent, OrderPlaced, WriterElected
 
 
@@ -22,13 +23,16 @@ class OrdersView:
     metadata = metadata
 
     async def apply(self, connection: Connection, schema: str, events: Sequence[RecordedEvent]) -> None:
-        """Fold `events`, in order, into the tables of `schema`. Raises ValueError at an event out of sequence."""
+        """Fold `events`, in order, into the tables of `schema`. Raises EventFailed at one out of sequence."""
         before = await _load(connection, schema, _touched(events))
         after = dict(before)
         for recorded in events:
             event, about = recorded.event, recorded.metadata
             assert not isinstance(event, WriterElected)  # not among `handles`
-            after[event.order_id] = fold(after.get(event.order_id), event, about.version, about.time)
+            try:
+                after[event.order_id] = fold(after.get(event.order_id), event, about.version, about.time)
+            except ValueError as error:
+                raise EventFailed(recorded.position, f"cannot be applied: {error}") from error
         await _store(connection, schema, before, after)
 
 

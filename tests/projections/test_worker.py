@@ -1,0 +1,164 @@
+"""The real worker process on a real broker and Postgres: killed, starved, misled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from eventlog.reader import log_ends
+from eventlog.settings import Settings
+from local_stack.infrastructure import Infrastructure
+from tests.conftest import settings_for
+from tests.projections.histories import history, placed
+from tests.projections.log import LogWriter, log_writer
+from tests.projections.refold import folded_log, next_offsets, view
+from tests.projections.worlds import Worker, eventually, prepare
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
+    process = Worker(settings, tmp_path / "worker.log")
+    yield process
+    process.kill()
+
+
+@asynccontextmanager
+async def load(writer: LogWriter, events: int) -> AsyncIterator[asyncio.Task[None]]:
+    """Append whole histories while this is entered, `events` events at least; wait for the task to see them all."""
+
+    async def append() -> None:
+        random, appended = Random(3), 0
+        while appended < events:
+            batch = [event for _ in range(40) for event in history(random)]
+            await writer.append(batch)
+            appended += len(batch)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(append())
+    yield task
+    await task
+
+
+async def caught_up(settings: Settings, running: Worker) -> None:
+    """Return once the view is at the log's end."""
+    ends = await log_ends(settings.kafka_bootstrap, settings.topic("order.events"))
+    wanted = {partition: end for partition, end in ends.items() if end}
+    await eventually(lambda: next_offsets(settings) == wanted, running)
+
+
+async def applied(settings: Settings, running: Worker, records: int) -> None:
+    """Return once the view holds `records` records or more."""
+    await eventually(lambda: sum(next_offsets(settings).values()) >= records, running)
+
+
+async def test_killed_at_random_moments_it_applies_every_event_once(settings: Settings, worker: Worker) -> None:
+    codec, random = await prepare(settings), Random()
+    async with log_writer(settings, codec) as writer, load(writer, 40_000):
+        for _ in range(3):
+            worker.start()
+            before = sum(next_offsets(settings).values())
+            await applied(settings, worker, before + random.randint(1, 8_000))
+            worker.kill()
+        worker.start()
+    await caught_up(settings, worker)
+    # The fold refuses an order's event out of sequence, so equal versions also mean that none came twice.
+    assert view(settings) == await folded_log(settings, codec)
+    worker.stop()
+    assert worker.wait(0) == 0
+
+
+async def test_two_workers_share_the_partitions_and_take_over(
+    settings: Settings, worker: Worker, tmp_path: Path
+) -> None:
+    codec = await prepare(settings)
+    other = Worker(settings, tmp_path / "other.log")
+    try:
+        async with log_writer(settings, codec) as writer, load(writer, 20_000):
+            worker.start()
+            await applied(settings, worker, 1)
+            other.start()
+            await eventually(lambda: len((other.logged("reading_from") or {}).get("offsets", "")), other)
+            worker.stop()
+            assert worker.wait(0) == 0
+        await caught_up(settings, other)
+        assert view(settings) == await folded_log(settings, codec)
+    finally:
+        other.kill()
+
+
+async def test_it_waits_while_postgres_is_away(private_infrastructure: Infrastructure, tmp_path: Path) -> None:
+    settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "outage")
+    worker = Worker(settings, tmp_path / "worker.log")
+    codec, random = await prepare(settings), Random(5)
+    try:
+        async with log_writer(settings, codec) as writer:
+            worker.start()
+            await writer.append([placed()])
+            await applied(settings, worker, 1)
+            url = (await eventually(lambda: worker.logged("listening"), worker))["url"]
+            private_infrastructure.postgres.kill()
+            await writer.append([event for _ in range(50) for event in history(random)])
+            await eventually(lambda: worker.logged("projection_waits"), worker)
+            refused = await readiness(url)
+            assert (refused.status_code, refused.json()["status"]) == (503, "not ready")
+            assert "Postgres" in refused.json()["reason"]
+            private_infrastructure.postgres.start()
+            await caught_up(settings, worker)
+        assert view(settings) == await folded_log(settings, codec)
+        assert (await readiness(url)).json() == {"status": "ready", "reason": None, "partitions": [0, 1, 2]}
+    finally:
+        worker.kill()
+
+
+async def test_what_cannot_be_decoded_stops_the_process(settings: Settings, worker: Worker) -> None:
+    codec = await prepare(settings)
+    async with log_writer(settings, codec) as writer:
+        await writer.append([placed()], partition=1)
+        await writer.append_bytes(b"nonsense", partition=1)
+        await writer.append([placed()], partition=1)
+    worker.start()
+    stopped = await said_why(worker)
+    assert "the record at 1:1 is no event" in stopped["reason"]
+    assert next_offsets(settings).get(1, 0) <= 1
+    # Nothing was committed as done: the next start stops at the same place.
+    worker.start()
+    assert (await said_why(worker))["reason"] == stopped["reason"]
+
+
+async def test_a_position_past_the_logs_end_is_refused(settings: Settings, worker: Worker) -> None:
+    codec = await prepare(settings)
+    async with log_writer(settings, codec) as writer:
+        worker.start()
+        await writer.append([placed()], partition=0)
+        await applied(settings, worker, 1)
+    worker.stop()
+    with psycopg.connect(settings.postgres_url) as connection:
+        connection.execute("UPDATE orderlog.checkpoints SET next_offset = 77")
+    worker.start()
+    reason = (await said_why(worker))["reason"]
+    assert reason.startswith("partition 0: the view goes on at offset 77, but the log ends at 1")
+
+
+async def test_nothing_prepared_says_what_to_run(settings: Settings, worker: Worker) -> None:
+    worker.start()
+    await eventually(lambda: not worker.is_alive())
+    assert "run: orderlog topics apply" in worker.log_file.read_text()
+
+
+async def said_why(worker: Worker) -> dict[str, Any]:
+    """The line that the process ended with. It must have ended by itself, with status 1."""
+    assert await asyncio.to_thread(worker.wait, 60) == 1
+    stopped = worker.logged("projection_stopped")
+    assert stopped, worker.last_words()
+    return stopped
+
+
+async def readiness(url: str) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.get(f"{url}/readyz")
