@@ -1,6 +1,7 @@
 """The projections' composition root: the only place where a worker's parts are put together."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -111,6 +112,7 @@ def _options(settings: Settings, generation: Generation) -> dict[str, Any]:
 async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: socket.socket) -> None:
     app.in_worker = True
     try:
+        gc.freeze()  # what start-up made stays: no collection needs to go through it again
         await app.start()
         host, port = listener.getsockname()[:2]
         log.info("listening", url=f"http://{host}:{port}")

@@ -1,7 +1,9 @@
 """The Faust worker of a view: batches from the log into Postgres, and what it does when something fails."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -86,7 +88,8 @@ class ViewWorker:
 
     async def _apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
         async with self._database.connection() as connection:
-            return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
+            with _uncollected():
+                return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
 
     async def _positions(self) -> Mapping[int, int]:
         retrying = AsyncRetrying(
@@ -105,6 +108,19 @@ class ViewWorker:
         assert isinstance(error, Exception)
         self.waiting_for = judge(error).reason
         log.warning("projection_waits", reason=self.waiting_for, attempt=state.attempt_number)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection within a batch: it makes objects by the ten thousand, and all live to its end.
+
+    Going through them again and again, for nothing, took a quarter of the worker's time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _passing(error: BaseException) -> bool:

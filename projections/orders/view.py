@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, get_args
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from projections.orders.fold import OrderRow, RowLine, fold
 from projections.orders.tables import metadata, order_lines, orders
 from projections.view import EventFailed
 from schemas.events import Address, OrderEvent, OrderPlaced, WriterElected
+
+_ADDRESS = [field.name for field in fields(Address)]
 
 
 class OrdersView:
@@ -68,11 +70,15 @@ async def _store(
 
 
 def _to_row(row: OrderRow) -> tuple[Any, ...]:
-    address = json.dumps(asdict(row.shipping_address)) if row.shipping_address else None
+    address = _to_json(row.shipping_address) if row.shipping_address else None
     money = (row.total, row.paid, row.refunded)
     shipment = (address, row.reason, row.carrier, row.tracking)
     times = (row.version, row.placed_at, row.updated_at)
     return (row.order_id, row.customer_id, row.email, row.currency, row.status, *money, *shipment, *times)
+
+
+def _to_json(address: Address) -> str:
+    return json.dumps({name: getattr(address, name) for name in _ADDRESS})
 
 
 def _to_line_rows(row: OrderRow) -> list[tuple[Any, ...]]:
@@ -83,7 +89,7 @@ def _to_line_rows(row: OrderRow) -> list[tuple[Any, ...]]:
 
 
 def _from_row(row: dict[str, Any], lines: list[tuple[int, RowLine]]) -> OrderRow:
-    fields = {name: value for name, value in row.items() if name not in ("total", "shipping_address")}
+    columns = {name: value for name, value in row.items() if name not in ("total", "shipping_address")}
     address = row["shipping_address"]
     ordered = tuple(line for _, line in sorted(lines, key=lambda numbered: numbered[0]))
-    return OrderRow(**fields, lines=ordered, shipping_address=Address(**address) if address else None)
+    return OrderRow(**columns, lines=ordered, shipping_address=Address(**address) if address else None)
