@@ -18,6 +18,7 @@ from projections.catalogue import VIEWS
 from projections.database import connect
 from projections.generations import Generation, live_generation
 from projections.health import serve_health
+from projections.log_identity import LogIdentity, read_identity, require_log
 from projections.stopping import stop_at_once
 from projections.transport import ProjectionApp
 from projections.view import View
@@ -45,9 +46,9 @@ class NotPrepared(Exception):
 def run(projection: str, settings: Settings) -> None:
     """Keep the view `projection` up to date until SIGTERM or SIGINT.
 
-    Raises UnknownProjection, NotPrepared, TopicMismatch, NotRegistered, NeedsRebuild; OSError when its port is
-    taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer within a
-    minute. Later failures that are not waited out end the process with status 1.
+    Raises UnknownProjection, NotPrepared, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild; OSError when its
+    port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer.
+    Later failures that are not waited out end the process with status 1.
     """
     if projection not in VIEWS:
         raise UnknownProjection(f"there is no projection {projection!r}; there is: {', '.join(VIEWS)}")
@@ -73,9 +74,9 @@ async def _run(view: View, settings: Settings, listener: socket.socket) -> None:
 async def build_app(view: View, settings: Settings, listener: socket.socket) -> ProjectionApp:
     """The Faust app that keeps `view` up to date, ready to be started. Raises as `run` does."""
     topic = settings.topic(ORDER_EVENTS.name)
-    await _require_topic(settings, topic)
+    identity = await _identity(settings, topic)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
-    generation = await _live_generation(settings, view)
+    generation = await _live_generation(settings, view, identity)
     worker = ViewWorker(settings.postgres_url, codec, view, generation)
     app_id = f"{settings.topic_prefix}projection-{view.name}"
     app = ProjectionApp(app_id, topic, worker.read_starts, **_options(settings, generation))
@@ -135,15 +136,17 @@ async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: s
     stop=stop_after_delay(START_TIMEOUT_S),
     reraise=True,
 )
-async def _live_generation(settings: Settings, view: View) -> Generation:
+async def _live_generation(settings: Settings, view: View, log_read: LogIdentity) -> Generation:
     async with await connect(settings.postgres_url) as connection:
         try:
+            await require_log(connection, log_read)
             return await live_generation(connection, view)
         except UndefinedTable as error:
             raise NotPrepared("the database has no tables of orderlog; run: orderlog migrate") from error
 
 
-async def _require_topic(settings: Settings, topic: str) -> None:
+async def _identity(settings: Settings, topic: str) -> LogIdentity:
     missing = [change.name for change in await topic_admin.plan(settings) if change.action == "create"]
     if topic in missing:
         raise NotPrepared(f"there is no topic {topic}; run: orderlog topics apply")
+    return await read_identity(settings.kafka_bootstrap, topic)

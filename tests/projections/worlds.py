@@ -4,21 +4,22 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import migrations
 from eventlog import topic_admin
 from eventlog.settings import Settings
+from local_stack.ports import remembered_ports
+from local_stack.postgres import Postgres
 from local_stack.process import Child
 from schemas.codec import Codec
 from schemas.publish import load_codec, register
 
 _PROJECT = "from projections.bootstrap import run; from eventlog.settings import Settings; run('orders', Settings())"
 _POLL_S = 0.02
-
-T = TypeVar("T")
 
 
 async def prepare(settings: Settings) -> Codec:
@@ -27,6 +28,18 @@ async def prepare(settings: Settings) -> Codec:
     await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
     await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+
+
+@contextmanager
+def own_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Postgres, Settings]]:
+    """A Postgres of the test's own in `folder`, to be killed and started as it likes, and the settings with it."""
+    ports = remembered_ports(folder / "ports.json", ("postgres",))
+    postgres = Postgres(folder / "postgres", folder / "postgres.log", ports["postgres"])
+    postgres.start()
+    try:
+        yield postgres, settings.model_copy(update={"postgres_url": postgres.url})
+    finally:
+        postgres.stop()
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -56,8 +69,8 @@ class Worker(Child):
 
 
 async def eventually(
-    probe: Callable[[], Awaitable[T | None] | T | None], running: Child | None = None, timeout_s: float = 60
-) -> T:
+    probe: Callable[[], Awaitable[object] | object], running: Child | None = None, timeout_s: float = 60
+) -> Any:
     """The first answer of `probe` that is true. Raises TimeoutError, or ChildFailed once `running` has ended."""
     async with asyncio.timeout(timeout_s):
         while True:
