@@ -83,7 +83,7 @@ class PartitionWriter:
         # Whatever it is (no broker, a record that cannot be read): this partition waits and says
         # why, the others serve. Nothing else could be done by hand that a later attempt does not do.
         retrying = AsyncRetrying(
-            wait=wait_exponential_jitter(initial=0.05, max=5),
+            wait=wait_exponential_jitter(multiplier=0.05, max=5),
             retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, Deposed)),
             before_sleep=self._explain,
         )

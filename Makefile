@@ -1,0 +1,42 @@
+# Two commands: `make demo` runs orderlog, `make test` tests it. Both set up all they need in .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench up down lock clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+
+demo: $(READY) ## run the whole system with order traffic until Ctrl-C
+	@exec $(BIN)/orderlog demo
+
+up: $(READY) ## start the whole system in the background
+	@$(BIN)/orderlog up
+
+down: $(READY) ## stop what `make up` started
+	@$(BIN)/orderlog down
+
+test: lint ## run every check and test; PYTEST="-k fold" picks some
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(READY) ## formatting, lint, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## measure; prints a table and writes benchmarks/latest.json
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## bring requirements/ up to date with pyproject.toml
+	@scripts/lock
+
+clean: ## remove the virtual environment and the embedded stack's data
+	rm -rf $(VENV) .orderlog
+
+$(READY): requirements/lock.txt requirements/uv.txt pyproject.toml scripts/setup
+	@scripts/setup $(VENV)
+	@touch $@
