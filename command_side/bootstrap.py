@@ -15,7 +15,8 @@ from command_side.writers import Writers
 from eventlog.fencing import LogClient
 from eventlog.settings import Settings
 from schemas.publish import load_codec
-from service.serving import listen, run_app
+from service.serving import run_app
+from service.sockets import listen
 
 
 @asynccontextmanager

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Mapping
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from schemas.errors import Explained
+
 _POLL_MS = 500
 _MAX_BYTES = 8 * 1024 * 1024
 
 
-class LogTruncated(Exception):
+class LogTruncated(Explained):
     """The log does not hold the records asked for: it lost its head or its tail, or is another log."""
 
 

@@ -10,10 +10,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from eventlog.settings import Settings
+from schemas.errors import BadInput
 from schemas.topics import CATALOGUE, Topic
 
 
-class TopicMismatch(Exception):
+class TopicMismatch(BadInput):
     """A topic of the cluster contradicts the catalogue in a way that no change of settings mends."""
 
 

@@ -16,6 +16,7 @@ from jgo.env._lockfile import LockedDependency, compute_sha256
 from jgo.maven import MavenContext, PythonResolver
 
 from local_stack.progress import Progress
+from schemas.errors import Explained
 
 _LOCK = Path(__file__).with_name("artifacts.lock.toml")
 KAFKA, LOGGING = "org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36"
@@ -23,7 +24,7 @@ _REGISTRY = ("io.apicurio", "apicurio-registry-app", "3.3.3", "tar.gz", "all")
 _TIMEOUT_S = 60
 
 
-class DownloadFailed(Exception):
+class DownloadFailed(Explained):
     """An artefact could not be had, or is not the one that was locked; the message says which and what to do."""
 
 

@@ -1,5 +1,6 @@
 """The three things orderlog runs on, together: Kafka, the schema registry, Postgres."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from local_stack.ports import remembered_ports
 from local_stack.postgres import Postgres
 from local_stack.progress import Progress
 from local_stack.registry import Registry
+from local_stack.run_state import Part
 
 _PORTS = ("kafka", "kafka-controller", "registry", "registry-management", "postgres")
 
@@ -40,20 +42,32 @@ class Infrastructure:
         """Where the parts are reached once they run."""
         return Endpoints(self.kafka.bootstrap, self.registry.url, self.postgres.url)
 
-    def start(self) -> None:
+    @property
+    def parts(self) -> tuple[Postgres | Kafka | Registry, ...]:
+        """All three, in the order in which they are started."""
+        return self.postgres, self.kafka, self.registry
+
+    def described(self) -> tuple[Part, ...]:
+        """All three as `orderlog status` shows them."""
+        ends = self.endpoints
+        return (
+            Part("postgres", ends.postgres_url),
+            Part("kafka", ends.kafka_bootstrap),
+            Part("registry", ends.registry_url, self.registry.ready_url),
+        )
+
+    def start(self, step: Callable[[str], None] | None = None) -> None:
         """Start all three and return once all are ready. Raises ChildFailed, with none left running."""
+        say = step or self._progress.step
         try:
-            self._progress.step("starting Postgres")
-            self.postgres.start()
-            self._progress.step("starting Kafka")
-            self.kafka.start()
-            self._progress.step("starting the schema registry")
-            self.registry.start()
+            for part in self.parts:
+                say(f"starting {part.child.name}")
+                part.start()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stop all three, in the order that lets each finish."""
-        for part in (self.registry, self.kafka, self.postgres):
+        for part in reversed(self.parts):
             part.stop()

@@ -57,14 +57,22 @@ class Kafka:
         return f"127.0.0.1:{self._ports[0]}"
 
     def start(self) -> None:
-        """Start, format the storage first if it is new, and return once the broker takes connections."""
+        """Launch it and return once it takes connections. Raises ChildFailed."""
+        self.launch()
+        wait_until(self.is_ready, self.child, _START_S)
+
+    def launch(self) -> None:
+        """Start the process; format the storage first if it is new."""
         broker, controller = self._ports
         self._data.mkdir(parents=True, exist_ok=True)
         self._config.write_text(_SETTINGS.format(broker=broker, controller=controller, data=self._data.absolute()))
         if not (self._data / "meta.properties").exists():
             self._format()
         self.child.start()
-        wait_until(lambda: tcp_answers(broker), self.child, _START_S)
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        return tcp_answers(self._ports[0])
 
     def stop(self) -> None:
         """Stop cleanly."""

@@ -2,9 +2,10 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
-from service.serving import listen
+from service.sockets import listen
 
 
 def is_free(port: int) -> bool:
@@ -23,10 +24,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def remembered_ports(file: Path, names: tuple[str, ...]) -> dict[str, int]:
-    """A port for each name: the one in `file` where that is still free, else a new one, noted in `file`."""
+def remembered_ports(file: Path, names: tuple[str, ...], preferred: Mapping[str, int] | None = None) -> dict[str, int]:
+    """A port for each name: the one in `file`, else the preferred one, whichever is free, else any; noted in `file`."""
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    ports = {name: known[name] if name in known and is_free(known[name]) else free_port() for name in names}
+    ports = {name: _first_free(known.get(name), (preferred or {}).get(name)) for name in names}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**known, **ports}))
     return ports
+
+
+def _first_free(*candidates: int | None) -> int:
+    return next((port for port in candidates if port and is_free(port)), None) or free_port()

@@ -41,12 +41,16 @@ class Postgres:
         self.child = Child("postgres", command, log_file, stop_signal=signal.SIGINT, cwd=Path("/"))
 
     def start(self) -> None:
-        """Start, make the data folder first if there is none, and return once it takes connections."""
+        """Launch it and return once it takes connections. Raises ChildFailed."""
+        self.launch()
+        wait_until(self.is_ready, self.child, _START_S)
+
+    def launch(self) -> None:
+        """Start the process; make the data folder first if there is none."""
         if not self._data.exists():
             self._initialise()
         self._clear_stale_lock()
         self.child.start()
-        wait_until(self.is_ready, self.child, _START_S)
 
     def is_ready(self) -> bool:
         """Whether it takes connections."""

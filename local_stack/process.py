@@ -8,18 +8,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from local_stack.watchdog import Watchdog
+from schemas.errors import Explained
+
 _PR_SET_PDEATHSIG = 1
+_ON_LINUX = sys.platform == "linux"
+_watchdog = Watchdog()
 _STOP_S = 10.0
 
 
-class ChildFailed(Exception):
+class ChildFailed(Explained):
     """A part ended by itself while it should have run; the message ends with the last lines of its log."""
 
 
 def _die_with_parent() -> None:
     """In the child, before exec. The signal follows the parent's *thread*: start children from one that stays."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Child:
@@ -60,8 +64,10 @@ class Child:
                 env=self._environment,
                 cwd=self._cwd,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent if _ON_LINUX else None,
             )
+        if not _ON_LINUX:
+            _watchdog.guard(self._process.pid)
 
     def is_alive(self) -> bool:
         """Whether it runs."""

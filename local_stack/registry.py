@@ -19,7 +19,7 @@ class Registry:
         self, artifacts: Artifacts, log_file: Path, port: int, management_port: int, kafka_bootstrap: str
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._ready_url = f"http://127.0.0.1:{management_port}/health/ready"
+        self.ready_url = f"http://127.0.0.1:{management_port}/health/ready"
         self._environment = {
             **os.environ,
             "APICURIO_STORAGE_KIND": "kafkasql",
@@ -36,13 +36,17 @@ class Registry:
         self.child = Child("registry", command, log_file, environment=self._environment)
 
     def start(self) -> None:
-        """Start and return once it is ready."""
-        self.child.start()
+        """Launch it and return once it is ready. Raises ChildFailed."""
+        self.launch()
         wait_until(self.is_ready, self.child, _START_S)
+
+    def launch(self) -> None:
+        """Start the process."""
+        self.child.start()
 
     def is_ready(self) -> bool:
         """Whether it answers that it is ready."""
-        return http_ready(self._ready_url)
+        return http_ready(self.ready_url)
 
     def stop(self) -> None:
         """Stop cleanly."""

@@ -23,10 +23,11 @@ from projections.stopping import stop_at_once
 from projections.transport import ProjectionApp
 from projections.view import View
 from projections.worker import START_TIMEOUT_S, ViewWorker
+from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.topics import ORDER_EVENTS
 from service import logs
-from service.serving import listen
+from service.sockets import listen
 
 log = structlog.get_logger()
 
@@ -35,11 +36,11 @@ _STOP_TIMEOUT_S = 20.0
 _CHATTY = ("projections.transport", "projections.health", "httpx")
 
 
-class UnknownProjection(Exception):
+class UnknownProjection(BadInput):
     """No view of the catalogue has this name."""
 
 
-class NotPrepared(Exception):
+class NotPrepared(Explained):
     """Something that is made once for the whole system is missing; the message says what to run."""
 
 

@@ -11,12 +11,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.bulk import Connection
 from projections.view import View
+from schemas.errors import Explained
 
 _LOCK = 0x67656E65726174  # "generat", so that two workers that start at once take turns
 PUBLIC_SCHEMA = "views"
 
 
-class NeedsRebuild(Exception):
+class NeedsRebuild(Explained):
     """The live generation was made by another version of the view's code than this one."""
 
 

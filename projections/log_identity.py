@@ -24,12 +24,13 @@ from aiokafka.protocol.types import (
 )
 
 from projections.bulk import Connection
+from schemas.errors import Explained
 
 _METADATA, _VERSION = 3, 10
 _NO_ID = UUID(int=0)
 
 
-class WrongLog(Exception):
+class WrongLog(Explained):
     """The database holds positions of another log."""
 
 

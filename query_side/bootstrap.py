@@ -7,7 +7,8 @@ from query_side import queries
 from query_side.api.app import create_app
 from query_side.database import Database
 from query_side.wait import Reached
-from service.serving import listen, run_app
+from service.serving import run_app
+from service.sockets import listen
 
 
 def build_app(settings: Settings) -> FastAPI:

@@ -12,6 +12,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from schemas import avro, events
+from schemas.errors import Explained
 from schemas.events import LogEvent
 
 _HEADER = struct.Struct(">bI")
@@ -47,7 +48,7 @@ _PERSONAL: dict[str, type[Any]] = {
 _LINES: dict[str, type[Any]] = {"OrderPlaced": events.Line, "LinesReturned": events.ReturnedLine}
 
 
-class DecodeError(ValueError):
+class DecodeError(Explained, ValueError):
     """The bytes are not an event of ours; the message says what is wrong with them."""
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from schemas import avro
 from schemas.avro import Schema
 from schemas.codec import EVENT_NAMES, Codec
+from schemas.errors import Explained
 from schemas.registry import COMPATIBILITY, Incompatible, Registry
 from schemas.topics import CATALOGUE, ORDER_EVENTS
 
 
-class NotRegistered(Exception):
+class NotRegistered(Explained):
     """The registry lacks a schema that this code writes; `orderlog schemas register` adds it."""
 
 

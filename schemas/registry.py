@@ -7,16 +7,17 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from schemas.avro import Schema
+from schemas.errors import Explained
 
 _TIMEOUT_S = 10.0
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
-class RegistryUnavailable(Exception):
+class RegistryUnavailable(Explained):
     """The registry did not answer; the message names its address."""
 
 
-class Incompatible(Exception):
+class Incompatible(Explained):
     """The registry refuses a schema: readers of the other versions could not read it, or it theirs."""
 
 

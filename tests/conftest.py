@@ -34,7 +34,7 @@ def settings_for(endpoints: Endpoints, data_dir: Path, name: str) -> Settings:
     """Settings of a world called `name`: its own topics, writer ids, groups and database."""
     server, _, _ = endpoints.postgres_url.rpartition("/")
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         kafka_bootstrap=endpoints.kafka_bootstrap,
         registry_url=endpoints.registry_url,
         postgres_url=f"{server}/{name}",

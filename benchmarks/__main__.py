@@ -1,0 +1,74 @@
+"""`make bench`: every figure, each against its peer in the same run, on a stack of its own."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from rich.console import Console
+
+import migrations
+from benchmarks import append, http_commands, live_view
+from benchmarks.results import Figure, report
+from cli.progress import OnConsole
+from eventlog import topic_admin
+from eventlog.settings import Settings
+from local_stack.infrastructure import Infrastructure
+from schemas.publish import register
+
+_MEASUREMENTS = (append.measure, http_commands.measure, live_view.measure)
+
+
+def main() -> None:
+    """Measure and report."""
+    progress, figures = OnConsole(Console(stderr=True)), list[Figure]()
+    with tempfile.TemporaryDirectory(prefix="orderlog-bench-") as folder:
+        # Postgres runs as another user when we are root, and must be able to reach its data.
+        Path(folder).chmod(0o755)
+        infrastructure = Infrastructure(Path(folder), None, progress)
+        infrastructure.start()
+        try:
+            for measure in _MEASUREMENTS:
+                progress.step(f"measuring {measure.__module__}")
+                figures += asyncio.run(_measured(measure, _world(infrastructure, Path(folder))))
+        finally:
+            infrastructure.stop()
+    report(figures)
+
+
+def _world(infrastructure: Infrastructure, folder: Path) -> Settings:
+    """Topics and a database of a measurement's own, so that none reads what another wrote."""
+    name = f"b{uuid4().hex[:8]}"
+    endpoints = infrastructure.endpoints
+    return Settings(
+        _env_file=None,
+        kafka_bootstrap=endpoints.kafka_bootstrap,
+        registry_url=endpoints.registry_url,
+        postgres_url=endpoints.postgres_url.replace("/orderlog", f"/{name}"),
+        topic_prefix=f"{name}.",
+        data_dir=folder,
+    )
+
+
+async def _measured(measure: Callable[[Settings], Awaitable[list[Figure]]], settings: Settings) -> list[Figure]:
+    await topic_admin.apply(settings)
+    await _create_bare_topic(settings)
+    await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
+    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    return await measure(settings)
+
+
+async def _create_bare_topic(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        name = append.bare_topic(settings)
+        await admin.create_topics([NewTopic(name, settings.partitions, settings.replication_factor)])
+    finally:
+        await admin.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Commands to measure with, and a log full of their events."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from command_side.bootstrap import running_writers
+from command_side.domain.commands import Command, ConfirmOrder, PlaceOrder, RecordPayment
+from command_side.outcomes import Accepted, CommandRequest
+from command_side.writers import Writers
+from eventlog.settings import Settings
+from schemas.events import Address, Line
+
+_ADDRESS = Address("Ada Lovelace", "12 St James's Square", "London", "SW1Y 4JH", "GB")
+_LINES = (Line("TEA-EARL-GREY-100", 2, 499), Line("CUP-WHITE", 4, 1250))
+_AT_ONCE = 2_000
+
+
+def order() -> PlaceOrder:
+    """A new order of two lines."""
+    return PlaceOrder(uuid4(), f"customer-{uuid4().hex[:4]}", "ada@example.com", "EUR", _LINES, _ADDRESS)
+
+
+def request(command: Command) -> CommandRequest:
+    """The command as the API would submit it, with a key."""
+    key = uuid4().hex
+    return CommandRequest(command, key, key, None, datetime.now(UTC), key)
+
+
+async def until_ready(writers: Writers) -> None:
+    """Return once every partition is served."""
+    while not writers.ready:
+        await asyncio.sleep(0.01)
+
+
+async def fill(settings: Settings, orders: int) -> int:
+    """Append three events for each of `orders` new orders through the writers; the number of events."""
+    async with running_writers(settings, "http://benchmark") as writers:
+        await until_ready(writers)
+        for start in range(0, orders, _AT_ONCE):
+            await asyncio.gather(*(_live(writers) for _ in range(min(_AT_ONCE, orders - start))))
+    return orders * 3
+
+
+async def _live(writers: Writers) -> None:
+    placed = order()
+    total = sum(line.quantity * line.unit_price for line in placed.lines)
+    for command in (placed, ConfirmOrder(placed.order_id), RecordPayment(placed.order_id, total, uuid4().hex)):
+        outcome = await writers.submit(request(command))
+        assert isinstance(outcome, Accepted), outcome

@@ -1,0 +1,39 @@
+"""`orderlog`: one command, every verb. Each group of verbs is a module beside this one."""
+
+import logging
+import sys
+
+import typer
+
+from cli import admin, log, services, stack
+from cli.errors import explained
+
+app = typer.Typer(
+    name="orderlog",
+    help="An order system whose system of record is a Kafka log.",
+    epilog="Settings come from ORDERLOG_… variables and .env; `orderlog config` lists them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+for name, verb in (("up", stack.up), ("down", stack.down), ("status", stack.status), ("demo", stack.demo)):
+    app.command(name, rich_help_panel="The stack on this machine")(verb)
+app.command("serve", rich_help_panel="Services, one process each")(services.serve)
+app.command("project", rich_help_panel="Services, one process each")(services.project)
+app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster")
+app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
+app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)
+app.add_typer(log.log, name="log", rich_help_panel="Looking at it")
+app.command("config", rich_help_panel="Looking at it")(admin.config)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line on standard error."""
+    # A verb that cannot connect says so itself; the services set up logs of their own.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    sys.exit(explained(lambda: app(standalone_mode=False)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""`orderlog serve` and `orderlog project`: one service as this process."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli import settings
+
+
+class Api(StrEnum):
+    """The HTTP services."""
+
+    COMMAND = "command-api"
+    QUERY = "query-api"
+
+
+def serve(api: Annotated[Api, typer.Argument(help="which HTTP service")]) -> None:
+    """Serve the command API or the query API until SIGTERM or Ctrl-C."""
+    # Imported here: each service, and every other verb, does without the others' libraries.
+    if api is Api.COMMAND:
+        from command_side import bootstrap as command_api
+
+        command_api.serve(settings.of_running_stack())
+    else:
+        from query_side import bootstrap as query_api
+
+        query_api.serve(settings.of_running_stack())
+
+
+def project(projection: Annotated[str, typer.Argument(help="name of the view, such as orders")]) -> None:
+    """Keep one view up to date until SIGTERM or Ctrl-C; several of these share its partitions."""
+    from projections import bootstrap
+
+    bootstrap.run(projection, settings.of_running_stack())

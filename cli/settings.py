@@ -1,0 +1,37 @@
+"""Where a command's settings come from: the environment, `.env`, and the stack that runs here."""
+
+from eventlog.settings import Settings
+from local_stack import run_state
+
+_ENDPOINTS = (
+    "kafka_bootstrap",
+    "registry_url",
+    "postgres_url",
+    "command_api_host",
+    "command_api_port",
+    "query_api_host",
+    "query_api_port",
+    "worker_host",
+    "worker_port",
+    "partitions",
+    "topic_prefix",
+)
+
+
+def load() -> Settings:
+    """The settings as set. Raises pydantic.ValidationError."""
+    return Settings()
+
+
+def of_running_stack() -> Settings:
+    """The settings as set; what is not set, as the stack of the data folder has it, if one runs.
+
+    So that `orderlog log tail` needs no settings beside a running `orderlog up`.
+    """
+    settings = load()
+    stack = run_state.running(settings.data_dir)
+    if stack is None:
+        return settings
+    given = settings.model_dump(include=settings.model_fields_set)
+    found = {name: stack.settings[name] for name in _ENDPOINTS if name in stack.settings}
+    return Settings(**{**found, **given})

@@ -1,0 +1,86 @@
+"""Order traffic over HTTP: many lives at once, each request with its own Idempotency-Key, repeated until answered."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from uuid import UUID, uuid4
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+
+from local_stack.shop import Call, life
+
+_PACE_S = 1.5
+_ORDERS_AT_ONCE = 1_000
+
+
+class _NotAnswered(Exception):
+    """Nobody knows what became of the request; the same key may be sent again."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of the commands so far; `rejected` by the problem's type."""
+
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Commands that got a final answer."""
+        return self.accepted + self.rejected.total()
+
+
+class Traffic:
+    """Sends orders to a command API at a given rate until cancelled."""
+
+    def __init__(self, url: str, orders_per_second: float, random: Random) -> None:
+        self.tally = Tally()
+        self._url = url
+        self._rate = orders_per_second
+        self._random = random
+
+    async def run(self) -> None:
+        """Begin a new order every 1/rate seconds, fewer when answers are slow; their lives go on side by side."""
+        room = asyncio.Semaphore(_ORDERS_AT_ONCE)
+        limits = httpx.Limits(max_connections=64)
+        async with (
+            httpx.AsyncClient(base_url=self._url, limits=limits, timeout=30) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            while True:
+                await room.acquire()
+                group.create_task(self._live(client)).add_done_callback(lambda _: room.release())
+                await asyncio.sleep(1 / self._rate)
+
+    async def place(self, body: dict[str, object]) -> UUID:
+        """Place one order outside the traffic; its id."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=30) as client:
+            answer = await self._answered(client, Call("POST", "", body))
+        return UUID(answer.raise_for_status().json()["order_id"])
+
+    async def _live(self, client: httpx.AsyncClient) -> None:
+        for call in life(Random(self._random.random()), _PACE_S):
+            await asyncio.sleep(call.pause_s)
+            answer = await self._answered(client, call)
+            if answer.is_success:
+                self.tally.accepted += 1
+            else:
+                self.tally.rejected[answer.json()["type"].rpartition(":")[2]] += 1
+
+    async def _answered(self, client: httpx.AsyncClient, call: Call) -> httpx.Response:
+        headers = {"Idempotency-Key": str(uuid4())}
+        if call.if_match:
+            headers["If-Match"] = call.if_match
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((_NotAnswered, httpx.TransportError)),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2),
+        ):
+            with attempt:
+                self.tally.repeated += attempt.retry_state.attempt_number > 1
+                answer = await client.request(call.method, f"/orders{call.path}", json=call.body, headers=headers)
+                if answer.status_code >= 500:
+                    raise _NotAnswered
+        return answer
