@@ -17,6 +17,7 @@ from eventlog import topic_admin
 from eventlog.settings import Settings
 from local_stack.infrastructure import Infrastructure
 from schemas.publish import register
+from service import logs
 
 _MEASUREMENTS = (append.measure, http_commands.measure, live_view.measure)
 
@@ -30,6 +31,7 @@ def main() -> None:
         infrastructure = Infrastructure(Path(folder), None, progress)
         infrastructure.start()
         try:
+            logs.configure(Settings(_env_file=None, log_level="error"), "benchmark")
             for measure in _MEASUREMENTS:
                 progress.step(f"measuring {measure.__module__}")
                 figures += asyncio.run(_measured(measure, _world(infrastructure, Path(folder))))

@@ -31,11 +31,11 @@ def main(bootstrap: str, topic_name: str, count: int) -> None:
             if seen == 1:
                 start = time.perf_counter()
             if seen == count:
-                print(count / (time.perf_counter() - start), flush=True)  # noqa: T201 - its answer
+                print(f"\n{count / (time.perf_counter() - start)}", flush=True)  # noqa: T201 - on a line of its own, behind Faust's spinner
                 os._exit(0)
 
     app.finalize()
-    faust.Worker(app, loglevel="ERROR").execute_from_commandline()
+    faust.Worker(app, loglevel="ERROR", quiet=True, redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":
