@@ -1,0 +1,72 @@
+"""The envelope's headers, and the filter that drops what a deposed writer appended."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from eventlog.positions import Position
+from eventlog.recorded import Metadata, RecordedEvent, TermFilter, from_headers, to_headers
+from schemas.events import OrderConfirmed, WriterElected
+
+ORDER = UUID("6f1c1f0a-6a5e-4a55-9d5c-0d5f6f1f2a11")
+METADATA = Metadata(
+    event_id=f"{ORDER}/2",
+    time=datetime(2026, 3, 1, 12, 30, 15, 123456, UTC),
+    subject=str(ORDER),
+    version=2,
+    term=7,
+    command_id="a-key",
+    correlation_id="a-request",
+    causation_id="a-cause",
+    fingerprint="f" * 32,
+    traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+)
+
+
+def test_headers_follow_cloud_events_and_come_back() -> None:
+    headers = to_headers(OrderConfirmed(ORDER, 100), METADATA)
+    assert from_headers(headers) == METADATA
+    named = dict(headers)
+    assert named["ce_type"] == b"OrderConfirmed"
+    assert named["ce_id"] == f"{ORDER}/2".encode()
+    assert named["ce_time"] == b"2026-03-01T12:30:15.123456+00:00"
+
+
+def test_what_is_empty_is_left_out() -> None:
+    bare = replace(METADATA, fingerprint="", traceparent="")
+    assert {"fingerprint", "traceparent"}.isdisjoint(dict(to_headers(OrderConfirmed(ORDER, 100), bare)))
+
+
+@pytest.mark.parametrize("missing", ["ce_id", "ce_time", "version", "term", "command_id"])
+def test_a_missing_header_is_named(missing: str) -> None:
+    headers = [pair for pair in to_headers(OrderConfirmed(ORDER, 100), METADATA) if pair[0] != missing]
+    with pytest.raises(ValueError, match=missing):
+        from_headers(headers)
+
+
+def recorded(term: int, *, barrier: bool = False) -> RecordedEvent:
+    event = WriterElected("w", term, 1, 1, "http://w") if barrier else OrderConfirmed(ORDER, 1)
+    return RecordedEvent(Position(0, 0), METADATA.time, replace(METADATA, term=term), event)
+
+
+def test_what_a_deposed_writer_appended_is_dropped_and_counted() -> None:
+    terms = TermFilter()
+    history = [
+        (recorded(1, barrier=True), True),
+        (recorded(1), True),
+        (recorded(2, barrier=True), True),
+        (recorded(1), False),
+        (recorded(2), True),
+        (recorded(1, barrier=True), False),
+        (recorded(2), True),
+    ]
+    assert [terms.admits(one) for one, _ in history] == [admitted for _, admitted in history]
+    assert (terms.term, terms.dropped) == (2, 2)
+
+
+def test_of_two_barriers_with_one_term_the_first_has_it() -> None:
+    terms = TermFilter(term=4)
+    assert terms.admits(recorded(5, barrier=True))
+    assert not terms.admits(recorded(5, barrier=True))
