@@ -1,5 +1,6 @@
 """Run an ASGI application on a socket that is bound before anything else is started."""
 
+import signal
 import socket
 
 import structlog
@@ -17,5 +18,9 @@ def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Setti
     logs.configure(settings, service)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Once it has stopped, uvicorn raises the signal again for whoever handled it before: to end by it is
+        # what was asked for, and no failure.
+        signal.signal(number, lambda _signal, _frame: None)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     uvicorn.Server(config).run(sockets=[listener])

@@ -6,7 +6,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from eventlog.settings import Settings
 from projections.database import connect
 from projections.log_identity import WrongLog, read_identity, require_log
-from tests.projections.worlds import prepare
+from tests.kit.worlds import prepare
 
 
 async def test_positions_of_one_log_are_not_used_for_another(settings: Settings) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
+from tests.kit.worlds import Worker, eventually, own_postgres, prepare
 from tests.projections.histories import history, placed
 from tests.projections.log import LogWriter, log_writer
 from tests.projections.refold import folded_log, next_offsets, view
-from tests.projections.worlds import Worker, eventually, own_postgres, prepare
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from projections.generations import live_generation
 from query_side.bootstrap import build_app
 from schemas.events import OrderConfirmed, OrderEvent, OrderPlaced
 from tests.kit.codec import local_codec
+from tests.kit.worlds import eventually, own_postgres, prepare
 from tests.projections.histories import placed
 from tests.projections.log import log_writer
 from tests.projections.records import Record, records
-from tests.projections.worlds import eventually, own_postgres, prepare
 
 VIEW = VIEWS["orders"]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +11,15 @@ from typing import Any
 import migrations
 from eventlog import topic_admin
 from eventlog.settings import Settings
-from local_stack.ports import remembered_ports
+from local_stack.ports import free_port, remembered_ports
 from local_stack.postgres import Postgres
+from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
+from local_stack.services import environment_of
 from schemas.codec import Codec
 from schemas.publish import load_codec, register
 
-_PROJECT = "from projections.bootstrap import run; from eventlog.settings import Settings; run('orders', Settings())"
+_READY_S = 60.0
 _POLL_S = 0.02
 
 
@@ -42,10 +43,19 @@ def own_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Postgres, S
         postgres.stop()
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as a service of the world reads them."""
-    fields = settings.model_dump(mode="json", exclude_none=True)
-    return {**os.environ, **{f"ORDERLOG_{name.upper()}": str(value) for name, value in fields.items()}}
+class CommandApi(Child):
+    """The command API as a process of its own, on a port that it keeps from start to start."""
+
+    def __init__(self, settings: Settings, log_file: Path) -> None:
+        self.settings = settings.model_copy(update={"command_api_port": free_port(), "log_format": "json"})
+        self.url = f"http://127.0.0.1:{self.settings.command_api_port}"
+        command = [sys.executable, "-m", "cli.main", "serve", "command-api"]
+        super().__init__("command-api", command, log_file, environment=environment_of(self.settings))
+
+    def start(self) -> None:
+        """Start it and return once it serves every partition."""
+        super().start()
+        wait_until(lambda: http_ready(f"{self.url}/readyz"), self, _READY_S)
 
 
 class Worker(Child):
@@ -53,8 +63,9 @@ class Worker(Child):
 
     def __init__(self, settings: Settings, log_file: Path) -> None:
         self._offset = 0
-        variables = {**environment(settings), "ORDERLOG_LOG_FORMAT": "json"}
-        super().__init__("worker", [sys.executable, "-c", _PROJECT], log_file, environment=variables)
+        variables = environment_of(settings.model_copy(update={"log_format": "json"}))
+        command = [sys.executable, "-m", "cli.main", "project", "orders"]
+        super().__init__("worker", command, log_file, environment=variables)
 
     def start(self) -> None:
         """Start it; `logged` then tells of this run only."""
