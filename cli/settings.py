@@ -32,6 +32,11 @@ def of_running_stack() -> Settings:
     stack = run_state.running(settings.data_dir)
     if stack is None:
         return settings
-    given = settings.model_dump(include=settings.model_fields_set)
     found = {name: stack.settings[name] for name in _ENDPOINTS if name in stack.settings}
+    # A port that was set to 0 is any free one: the stack knows which it became.
+    given = {
+        name: value
+        for name, value in settings.model_dump(include=settings.model_fields_set).items()
+        if not (name.endswith("_port") and value == 0)
+    }
     return Settings(**{**found, **given})

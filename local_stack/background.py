@@ -1,11 +1,11 @@
 """The stack as a process of its own, which outlives the command that started it."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 from eventlog.settings import Settings
 from local_stack import run_state
@@ -66,12 +66,12 @@ def stop(data_dir: Path) -> bool:
     state = run_state.running(data_dir)
     if state is None:
         return False
-    os.kill(state.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_S
-    while run_state.is_running(data_dir):
-        if time.monotonic() > deadline:
-            raise StackFailed(f"the stack (process {state.pid}) has not ended within {_STOP_S:g} s; kill it by hand")
-        time.sleep(_EVERY_S)
+    process = psutil.Process(state.pid)
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except psutil.TimeoutExpired:
+        raise StackFailed(f"process {state.pid} has not ended within {_STOP_S:g} s; kill it by hand") from None
     return True
 
 

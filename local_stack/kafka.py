@@ -86,7 +86,7 @@ class Kafka:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         jars = classpath(self._artifacts.kafka_jars)
         tool = ["-cp", jars, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        arguments = [*tool, "-t", cluster_id, "-c", str(self._config)]
+        arguments = [*tool, f"--cluster-id={cluster_id}", "-c", str(self._config)]  # the id may begin with a dash
         done = subprocess.run(java_command(_HEAP_MB, arguments), capture_output=True, text=True, check=False)
         if done.returncode:
             raise ChildFailed(f"Kafka's storage in {self._data} cannot be formatted: {done.stderr.strip()[-300:]}")

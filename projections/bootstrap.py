@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from psycopg import OperationalError
 from psycopg.errors import UndefinedTable
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from eventlog import topic_admin
 from eventlog.settings import Settings
@@ -131,10 +131,16 @@ async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: s
         stop_at_once("projection_stopped", reason=f"Faust did not stop within {_STOP_TIMEOUT_S:.0f} s")
 
 
+def _waits(attempt: RetryCallState) -> None:
+    cause = attempt.outcome.exception() if attempt.outcome else None
+    log.warning("projection_waits", reason=f"Postgres does not answer: {cause}", attempt=attempt.attempt_number)
+
+
 @retry(
     retry=retry_if_exception_type(OperationalError),
     wait=wait_exponential_jitter(multiplier=0.1, max=2),
     stop=stop_after_delay(START_TIMEOUT_S),
+    before_sleep=_waits,
     reraise=True,
 )
 async def _live_generation(settings: Settings, view: View, log_read: LogIdentity) -> Generation:

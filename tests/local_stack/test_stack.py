@@ -1,0 +1,168 @@
+"""The whole system by its own commands: started, used, broken, stopped, with nothing left behind."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+
+from tests.kit.requests import order
+from tests.kit.worlds import eventually
+
+_START_S = 120
+
+
+class Checkout:
+    """A folder that a person works in: its own data, its own ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ORDERLOG_")}
+        # Not the well-known ports: something else may have them on the machine that tests this.
+        ports = {f"ORDERLOG_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API", "WORKER")}
+        self._environment |= {**ports, "ORDERLOG_PARTITIONS": "3"}
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        environment = {**self._environment, **variables}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=_START_S, check=False
+        )
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        output = (self.folder / "output.txt").open("w")
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self._environment, stdout=output, stderr=output, text=True
+        )
+
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    def urls(self) -> dict[str, str]:
+        """Every part's address; all must be ready."""
+        done = self.run("status", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        services: list[dict[str, Any]] = json.loads(done.stdout)["services"]
+        assert {service["state"] for service in services} == {"ready"}
+        return {service["name"]: service["url"] for service in services}
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs for this folder, the commands that this test started among them."""
+        return [process for process in psutil.process_iter() if _mentions(process, str(self.folder))]
+
+
+def _mentions(process: psutil.Process, folder: str) -> bool:
+    try:
+        told = (*process.cmdline(), process.environ().get("ORDERLOG_DATA_DIR", ""))
+        return process.status() != psutil.STATUS_ZOMBIE and any(folder in word for word in told)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Callable[[str], Checkout]]:
+    made: list[Checkout] = []
+
+    def make(name: str) -> Checkout:
+        (tmp_path / name).mkdir()
+        made.append(Checkout(tmp_path / name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.run("down")
+        assert one.processes() == []
+
+
+async def test_up_use_kill_down_and_up_again(checkout: Callable[[str], Checkout]) -> None:
+    """An order placed over REST is in the log and in the view, whatever is killed, and after the next start."""
+    here = checkout("here")
+    assert here.run("up").returncode == 0
+    urls = here.urls()
+    assert here.run("up").returncode == 0, "a second up finds the first"
+    assert here.urls() == urls
+    path = _place(urls)
+    shown = _read(urls, path, wait_for=_position(urls, path, "confirm"))
+    assert (shown["status"], shown["total"]) == ("confirmed", 500)
+    assert "OrderConfirmed" in here.run("log", "tail", "--from-start", "--no-follow").stdout
+
+    for process in here.processes():
+        if any(word in process.cmdline() for word in ("serve", "project")):
+            process.kill()
+    await eventually(lambda: here.run("status").returncode == 0, timeout_s=90)
+    paid = _position(urls, path, "payments", {"amount": 500, "reference": "pay-1"})
+    assert _read(urls, path, wait_for=paid)["status"] == "paid"
+
+    assert here.run("down").returncode == 0
+    assert here.processes() == []
+    assert here.run("status").returncode == 1
+    assert here.run("up").returncode == 0
+    assert _read(here.urls(), path, wait_for=paid)["status"] == "paid"
+
+
+async def test_the_demo_runs_until_ctrl_c_and_leaves_its_data(checkout: Callable[[str], Checkout]) -> None:
+    here = checkout("demo")
+    demo = here.spawn("demo", "--orders-per-second", "20")
+    await eventually(
+        lambda: here.output().count("commands accepted") >= 2 or demo.poll() is not None, timeout_s=_START_S
+    )
+    assert demo.poll() is None, here.output()
+    for line in [line for line in here.output().splitlines() if line.startswith("curl")]:
+        answer = await asyncio.to_thread(subprocess.check_output, ["sh", "-c", line], text=True, timeout=30)
+        assert {"position", "orders", "type"} & set(json.loads(answer))
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0, here.output()
+    assert "Traceback" not in here.output()
+    assert here.processes() == []
+    # kill -9 leaves no orphans either, and what it leaves behind does not stop the next start.
+    demo = here.spawn("demo")
+    await eventually(lambda: "commands accepted" in here.output() or demo.poll() is not None, timeout_s=_START_S)
+    demo.kill()
+    demo.wait()
+    await eventually(lambda: not here.processes(), timeout_s=30)
+    assert here.run("up").returncode == 0
+    async with httpx.AsyncClient(base_url=here.urls()["query-api"]) as client:
+        listed = (await client.get("/orders", params={"customer_id": "you"})).json()["orders"]
+    assert len(listed) >= 2
+
+
+def test_two_checkouts_run_at_once_and_a_taken_port_is_named(checkout: Callable[[str], Checkout]) -> None:
+    one, two = checkout("one"), checkout("two")
+    assert one.run("up").returncode == 0
+    taken = one.urls()["command-api"].rpartition(":")[2]
+    refused = two.run("up", ORDERLOG_COMMAND_API_PORT=taken)
+    assert refused.returncode == 1
+    assert f"port {taken} for command-api is in use; set ORDERLOG_COMMAND_API_PORT" in refused.stderr.splitlines()[-1]
+    assert two.processes() == []
+    assert two.run("up").returncode == 0
+    assert set(one.urls().values()).isdisjoint(two.urls().values())
+
+
+def _place(urls: dict[str, str]) -> str:
+    headers = {"Idempotency-Key": str(uuid4())}
+    placed = httpx.post(f"{urls['command-api']}/orders", json=order(), headers=headers)
+    assert placed.status_code == 201
+    return f"/orders/{placed.json()['order_id']}"
+
+
+def _position(urls: dict[str, str], path: str, verb: str, body: dict[str, Any] | None = None) -> str:
+    answer = httpx.post(f"{urls['command-api']}{path}/{verb}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["orderlog-position"]
+
+
+def _read(urls: dict[str, str], path: str, wait_for: str) -> dict[str, Any]:
+    answer = httpx.get(f"{urls['query-api']}{path}", headers={"Orderlog-Min-Position": wait_for}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
