@@ -2,86 +2,17 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import psutil
-import pytest
 
+from tests.kit.checkouts import START_S, Checkout
 from tests.kit.requests import order
 from tests.kit.worlds import eventually
-
-_START_S = 120
-
-
-class Checkout:
-    """A folder that a person works in: its own data, its own ports."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ORDERLOG_")}
-        # Not the well-known ports: something else may have them on the machine that tests this.
-        ports = {f"ORDERLOG_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API", "WORKER")}
-        self._environment |= {**ports, "ORDERLOG_PARTITIONS": "3"}
-
-    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
-        environment = {**self._environment, **variables}
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=_START_S, check=False
-        )
-
-    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
-        output = (self.folder / "output.txt").open("w")
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self._environment, stdout=output, stderr=output, text=True
-        )
-
-    def output(self) -> str:
-        return (self.folder / "output.txt").read_text()
-
-    def urls(self) -> dict[str, str]:
-        """Every part's address; all must be ready."""
-        done = self.run("status", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        services: list[dict[str, Any]] = json.loads(done.stdout)["services"]
-        assert {service["state"] for service in services} == {"ready"}
-        return {service["name"]: service["url"] for service in services}
-
-    def processes(self) -> list[psutil.Process]:
-        """What runs for this folder, the commands that this test started among them."""
-        return [process for process in psutil.process_iter() if _mentions(process, str(self.folder))]
-
-
-def _mentions(process: psutil.Process, folder: str) -> bool:
-    try:
-        told = (*process.cmdline(), process.environ().get("ORDERLOG_DATA_DIR", ""))
-        return process.status() != psutil.STATUS_ZOMBIE and any(folder in word for word in told)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Callable[[str], Checkout]]:
-    made: list[Checkout] = []
-
-    def make(name: str) -> Checkout:
-        (tmp_path / name).mkdir()
-        made.append(Checkout(tmp_path / name))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.run("down")
-        assert one.processes() == []
 
 
 async def test_up_use_kill_down_and_up_again(checkout: Callable[[str], Checkout]) -> None:
@@ -114,7 +45,7 @@ async def test_the_demo_runs_until_ctrl_c_and_leaves_its_data(checkout: Callable
     here = checkout("demo")
     demo = here.spawn("demo", "--orders-per-second", "20")
     await eventually(
-        lambda: here.output().count("commands accepted") >= 2 or demo.poll() is not None, timeout_s=_START_S
+        lambda: here.output().count("commands accepted") >= 2 or demo.poll() is not None, timeout_s=START_S
     )
     assert demo.poll() is None, here.output()
     for line in [line for line in here.output().splitlines() if line.startswith("curl")]:
@@ -126,7 +57,7 @@ async def test_the_demo_runs_until_ctrl_c_and_leaves_its_data(checkout: Callable
     assert here.processes() == []
     # kill -9 leaves no orphans either, and what it leaves behind does not stop the next start.
     demo = here.spawn("demo")
-    await eventually(lambda: "commands accepted" in here.output() or demo.poll() is not None, timeout_s=_START_S)
+    await eventually(lambda: "commands accepted" in here.output() or demo.poll() is not None, timeout_s=START_S)
     demo.kill()
     demo.wait()
     await eventually(lambda: not here.processes(), timeout_s=30)
