@@ -1,6 +1,8 @@
 """No traceback reaches a user: what can go wrong, as one line and an exit code."""
 
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 
 import httpx
@@ -35,6 +37,8 @@ def explained(action: Callable[[], int | None]) -> int:
         return _say(FAILED, f"Kafka does not answer as it should: {error or type(error).__name__}")
     except psycopg.Error as error:
         return _say(FAILED, f"Postgres does not answer as it should: {error}")
+    except Exception as bug:
+        return _say(FAILED, f"this is a bug of orderlog's, {type(bug).__name__}: {bug}; details are in {_report(bug)}")
 
 
 def _say(code: int, text: str) -> int:
@@ -47,3 +51,10 @@ def _settings_error(error: ValidationError) -> str:
     first = error.errors()[0]
     name = "_".join(str(part) for part in first["loc"]).upper()
     return f"ORDERLOG_{name}={first['input']!r} is not valid: {first['msg']}"
+
+
+def _report(bug: Exception) -> str:
+    """The file with the traceback."""
+    with tempfile.NamedTemporaryFile("w", prefix="orderlog-bug-", suffix=".txt", delete=False) as file:
+        file.writelines(traceback.format_exception(bug))
+    return file.name

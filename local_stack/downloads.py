@@ -64,7 +64,9 @@ def _ensure_unpacked(locked: LockedDependency, cache: Path, progress: Progress) 
             archive = Path(temporary) / "archive.tar.gz"
             _fetch(locked, archive, progress)
             with tarfile.open(archive) as tar:
-                tar.extractall(Path(temporary) / "unpacked", filter="data")
+                # Python before 3.11.4 has no filters; what is unpacked is what was locked, by its digest.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(Path(temporary) / "unpacked")
             _publish(Path(temporary) / "unpacked", home)
     return home
 

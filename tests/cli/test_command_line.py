@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.errors import explained
 from cli.main import app
 from eventlog.settings import Settings
 from local_stack.services import environment_of
@@ -81,6 +82,18 @@ def test_a_taken_port_is_named(tmp_path: Path, service: tuple[str, ...]) -> None
         done = orderlog(*service, cwd=tmp_path, **{f"ORDERLOG_{name}_PORT": port for name in names})
     assert done.returncode == 1
     assert f"orderlog: cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+
+
+def test_even_a_bug_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError("of course")
+
+    assert explained(broken) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ZeroDivisionError: of course" in line
+    report = Path(line.rpartition(" ")[2])
+    assert "in broken" in report.read_text()
+    report.unlink()
 
 
 def test_config_lists_every_setting_and_where_it_comes_from(tmp_path: Path) -> None:
