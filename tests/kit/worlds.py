@@ -10,6 +10,8 @@ from typing import Any
 
 import migrations
 from eventlog import topic_admin
+from eventlog.reader import log_ends, read_partition
+from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
 from local_stack.ports import free_port, remembered_ports
 from local_stack.postgres import Postgres
@@ -29,6 +31,15 @@ async def prepare(settings: Settings) -> Codec:
     await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
     await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+
+
+async def log_of(settings: Settings, codec: Codec) -> list[RecordedEvent]:
+    """Every record of the world's log, in order within each partition."""
+    topic, found = settings.topic("order.events"), list[RecordedEvent]()
+    for partition, end in (await log_ends(settings.kafka_bootstrap, topic)).items():
+        async for records in read_partition(settings.kafka_bootstrap, topic, partition, 0, end):
+            found += [read_record(codec, partition, record) for record in records]
+    return found
 
 
 @contextmanager
