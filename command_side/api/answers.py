@@ -1,9 +1,9 @@
 """From a command to its HTTP answer: one way for every route."""
 
-import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,14 +18,14 @@ from service.problems import problem
 _REJECTION_STATUS = {"order-not-found": 404, "unknown-currency": 422, "duplicate-sku": 422, "invalid-command": 422}
 
 
-async def execute(request: Request, command: Command, success: int = 200) -> Response:
-    """Submit the command that `request` asks for and answer it, with `success` when it was accepted."""
+async def execute(request: Request, command: Command, body: BaseModel | None, success: int = 200) -> Response:
+    """Submit the command that `request` asks for with `body`; answer with `success` when it was accepted."""
     key = idempotency_key(request)
     command_id = key or str(uuid4())
     submission = CommandRequest(
         command=command,
         command_id=command_id,
-        fingerprint=await fingerprint(request) if key else "",
+        fingerprint=fingerprint(request, body) if key else "",
         expected_version=expected_version(request),
         time=datetime.now(UTC),
         correlation_id=command_id,
@@ -62,9 +62,10 @@ def _answer(request: Request, outcome: Outcome, success: int) -> Response:
 
 def _accepted(accepted: Accepted, success: int) -> Response:
     position = str(accepted.position)
-    body = {"order_id": str(accepted.order_id), "version": accepted.version, "position": position}
+    # Nothing in it needs escaping.
+    body = f'{{"order_id":"{accepted.order_id}","version":{accepted.version},"position":"{position}"}}'
     headers = {"ETag": f'"{accepted.version}"', "Orderlog-Position": position}
-    return Response(json.dumps(body), success, headers, media_type="application/json")
+    return Response(body, success, headers, media_type="application/json")
 
 
 def _rejected(request: Request, rejection: Rejection) -> Response:

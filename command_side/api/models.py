@@ -1,6 +1,6 @@
 """The bodies of the command API. Their limits are the domain's (command_side/domain/limits.py)."""
 
-import unicodedata
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -9,9 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from command_side.domain import limits
 from schemas.events import Address, Line, ReturnedLine
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
+
 
 def _printable(text: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     if not text.strip():
         raise ValueError("must not be blank")
