@@ -104,13 +104,15 @@ class PartitionWriter:
 
     def _explain(self, attempt: RetryCallState) -> None:
         cause = attempt.outcome.exception() if attempt.outcome else None
-        self.reason = f"cannot be elected yet: {cause!r}"
+        self.phase, self.reason = Phase.STANDING, f"cannot be elected yet: {cause!r}"
+        self._refuse_waiting()
         self._log.warning("standing", reason=self.reason, attempt=attempt.attempt_number)
 
     async def _serve(self, mandate: Mandate) -> None:
+        """Commit batches until another writer may be at it, or until the barrier is to be renewed."""
         try:
-            while True:
-                self._in_hand = await self._next_batch()
+            while batch := await self._next_batch():
+                self._in_hand = batch
                 await self._commit(mandate)
         except (Fenced, LogMovedOn, OutcomeUnknown, TimeoutError, KafkaError) as cause:
             self.phase, self.reason = Phase.STANDING, f"being elected again after {type(cause).__name__}"
@@ -118,7 +120,16 @@ class PartitionWriter:
             self._refuse_waiting()
 
     async def _next_batch(self) -> list[_Waiting]:
-        batch = [await self._queue.get()]
+        """The commands that wait; none when nobody came for as long as a barrier lasts.
+
+        An idle partition forgets its writer's epoch, so a new election then makes a new barrier. The phase stays:
+        commands that come meanwhile wait the few milliseconds it takes.
+        """
+        try:
+            async with asyncio.timeout(self._candidate.settings.barrier_every_s):
+                batch = [await self._queue.get()]
+        except TimeoutError:
+            return []
         while len(batch) < self._candidate.settings.max_batch_commands and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     produce_deadline_s: float = Field(
         10.0, gt=0, description="after it an append's outcome is unknown: re-elect, replay"
     )
+    barrier_every_s: float = Field(
+        21_600.0,
+        gt=0,
+        description="an idle partition's writer renews its barrier this often; the broker forgets in a day",
+    )
     command_deadline_s: float = Field(15.0, gt=0, description="longest a client waits for a command's answer")
     position_wait_s: float = Field(5.0, ge=0, description="longest a query waits for Orderlog-Min-Position")
 

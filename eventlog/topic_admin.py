@@ -10,12 +10,16 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from eventlog.settings import Settings
-from schemas.errors import BadInput
+from schemas.errors import BadInput, Explained
 from schemas.topics import CATALOGUE, Topic
 
 
 class TopicMismatch(BadInput):
     """A topic of the cluster contradicts the catalogue in a way that no change of settings mends."""
+
+
+class TopicMissing(Explained):
+    """A topic that is made once for the whole system is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ async def apply(settings: Settings) -> list[TopicChange]:
             else:
                 await _configure(admin, settings, topic)
     return [change for change, _ in changes]
+
+
+async def require(settings: Settings, *topics: Topic) -> None:
+    """Return when `topics` are there. Raises TopicMissing, TopicMismatch."""
+    missing = {change.name for change in await plan(settings) if change.action == "create"}
+    for topic in topics:
+        if settings.topic(topic.name) in missing:
+            raise TopicMissing(f"there is no topic {settings.topic(topic.name)}; run: orderlog topics apply")
 
 
 async def _changes(admin: AIOKafkaAdminClient, settings: Settings) -> list[tuple[TopicChange, Topic]]:

@@ -47,8 +47,8 @@ class NotPrepared(Explained):
 def run(projection: str, settings: Settings) -> None:
     """Keep the view `projection` up to date until SIGTERM or SIGINT.
 
-    Raises UnknownProjection, NotPrepared, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild; OSError when its
-    port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer.
+    Raises UnknownProjection, NotPrepared, TopicMissing, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild;
+    OSError when its port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer.
     Later failures that are not waited out end the process with status 1.
     """
     if projection not in VIEWS:
@@ -153,7 +153,5 @@ async def _live_generation(settings: Settings, view: View, log_read: LogIdentity
 
 
 async def _identity(settings: Settings, topic: str) -> LogIdentity:
-    missing = [change.name for change in await topic_admin.plan(settings) if change.action == "create"]
-    if topic in missing:
-        raise NotPrepared(f"there is no topic {topic}; run: orderlog topics apply")
+    await topic_admin.require(settings, ORDER_EVENTS)
     return await read_identity(settings.kafka_bootstrap, topic)

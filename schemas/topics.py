@@ -35,4 +35,14 @@ ORDER_EVENTS = Topic(
     reason="The system of record: kept for ever, never compacted, its partition count fixed for life.",
 )
 
-CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS,)
+WRITER_PROBE = Topic(
+    name="writer.probe",
+    owner="command_side",
+    key="none",
+    schemas=(),
+    partitions=1,
+    config={"cleanup.policy": "delete", "retention.ms": "86400000"},
+    reason="Where a command API tries, before it serves, whether the broker refuses a writer that was succeeded.",
+)
+
+CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, WRITER_PROBE)

@@ -120,12 +120,14 @@ def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) ->
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
-    assert "run: orderlog topics apply" in run("project", "orders", code=1)
+    for service in (("project", "orders"), ("serve", "command-api")):
+        assert "run: orderlog topics apply" in run(*service, code=1)
     assert "create" in run("topics", "plan")
     assert "order.events" in run("topics", "apply")
     assert "nothing to change" in run("topics", "plan")
     assert "run: orderlog schemas register" in run("schemas", "check", code=1)
-    assert "run: orderlog schemas register" in run("project", "orders", code=1)
+    for service in (("project", "orders"), ("serve", "command-api")):
+        assert "run: orderlog schemas register" in run(*service, code=1)
     assert "OrderPlaced" in run("schemas", "register")
     assert "every schema is registered" in run("schemas", "check")
     assert "0001" in run("migrate")

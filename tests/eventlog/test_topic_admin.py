@@ -6,14 +6,19 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from eventlog import topic_admin
 from eventlog.settings import Settings
-from eventlog.topic_admin import TopicMismatch
+from eventlog.topic_admin import TopicMismatch, TopicMissing
+from schemas.topics import CATALOGUE, ORDER_EVENTS
 
 
 async def test_planned_then_applied_then_nothing(settings: Settings) -> None:
-    (planned,) = await topic_admin.plan(settings)
-    assert (planned.name, planned.action) == (settings.topic("order.events"), "create")
-    assert "retention.ms=-1" in planned.detail
-    assert await topic_admin.apply(settings) == [planned]
+    planned = await topic_admin.plan(settings)
+    assert [change.action for change in planned] == ["create"] * len(CATALOGUE)
+    assert planned[0].name == settings.topic("order.events")
+    assert "retention.ms=-1" in planned[0].detail
+    with pytest.raises(TopicMissing, match="orderlog topics apply"):
+        await topic_admin.require(settings, ORDER_EVENTS)
+    assert await topic_admin.apply(settings) == planned
+    await topic_admin.require(settings, ORDER_EVENTS)
     assert await topic_admin.plan(settings) == []
 
 
