@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
+import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
 import migrations
-from benchmarks import append, http_commands, live_view
+from benchmarks import append, http_commands, live_view, writer
 from benchmarks.results import Figure, report
 from cli.progress import OnConsole
 from eventlog import topic_admin
@@ -19,7 +20,7 @@ from local_stack.infrastructure import Infrastructure
 from schemas.publish import register
 from service import logs
 
-_MEASUREMENTS = (append.measure, http_commands.measure, live_view.measure)
+_MEASUREMENTS = (append.measure, writer.measure, http_commands.measure, live_view.measure)
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
             logs.configure(Settings(_env_file=None, log_level="error"), "benchmark")
             for measure in _MEASUREMENTS:
                 progress.step(f"measuring {measure.__module__}")
-                figures += asyncio.run(_measured(measure, _world(infrastructure, Path(folder))))
+                figures += uvloop.run(_measured(measure, _world(infrastructure, Path(folder))))
         finally:
             infrastructure.stop()
     report(figures)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from command_side.election import Candidate
-from command_side.outcomes import CommandRequest, Outcome, Unanswered
+from command_side.outcomes import CommandRequest, Outcome, Unanswered, Unavailable
 from command_side.partition_writer import PartitionWriter, Phase
 from eventlog.partitioning import partition_of
 
@@ -24,6 +24,7 @@ class Writers:
     """Runs one writer per partition while entered."""
 
     def __init__(self, candidate: Candidate) -> None:
+        self._in_flight, self._most_in_flight = 0, candidate.settings.max_commands_in_flight
         self._deadline_s = candidate.settings.command_deadline_s
         self._writers: Sequence[PartitionWriter] = [
             PartitionWriter(candidate, partition) for partition in range(candidate.settings.partitions)
@@ -44,12 +45,17 @@ class Writers:
 
         Raises Unavailable when it was not tried, Unanswered when nobody can tell.
         """
+        if self._in_flight >= self._most_in_flight:
+            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
         writer = self._writers[partition_of(request.command.order_id, len(self._writers))]
+        self._in_flight += 1
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await writer.submit(request)
         except TimeoutError:
             raise Unanswered(f"no answer within {self._deadline_s:g} s") from None
+        finally:
+            self._in_flight -= 1
 
     def status(self) -> list[PartitionStatus]:
         """Every partition's standing, in order."""

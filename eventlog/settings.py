@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies are refused with 413")
     max_batch_commands: int = Field(500, ge=1, description="commands decided and appended as one batch of a partition")
     max_queued_commands: int = Field(5_000, ge=1, description="commands that may wait for a partition; more get 503")
+    max_commands_in_flight: int = Field(
+        10_000, ge=1, description="commands of one process that may be under way; more get 503"
+    )
     produce_deadline_s: float = Field(
         10.0, gt=0, description="after it an append's outcome is unknown: re-elect, replay"
     )

@@ -48,7 +48,8 @@ def run(projection: str, settings: Settings) -> None:
     """Keep the view `projection` up to date until SIGTERM or SIGINT.
 
     Raises UnknownProjection, NotPrepared, TopicMissing, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild;
-    OSError when its port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer.
+    OSError when its port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does
+    not answer.
     Later failures that are not waited out end the process with status 1.
     """
     if projection not in VIEWS:

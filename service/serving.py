@@ -23,12 +23,13 @@ def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Setti
         # Once it has stopped, uvicorn raises the signal again for whoever handled it before: to end by it is
         # what was asked for, and no failure.
         signal.signal(number, lambda _signal, _frame: None)
-    _spare_the_collector()
+    spare_the_collector()
     config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=20)
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
+    """Have the cycle collector run seldom; to be called once, when what lasts has been made."""
     # What a request leaves is freed by its reference counts. With Python's defaults the cycle collector went
     # through what the process keeps, again and again: a third of the time of a command under load.
     gc.freeze()

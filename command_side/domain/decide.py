@@ -176,8 +176,10 @@ def _return_lines(command: ReturnLines, order: Order) -> Decision:
 
 
 def _duplicates(lines: Sequence[Line] | Sequence[ReturnedLine], order: Order | None) -> Rejection | None:
-    sku, count = Counter(line.sku for line in lines).most_common(1)[0]
-    return rejections.duplicate_sku(order, sku) if count > 1 else None
+    if len({line.sku for line in lines}) == len(lines):
+        return None
+    (sku, _), *_ = Counter(line.sku for line in lines).most_common(1)
+    return rejections.duplicate_sku(order, sku)
 
 
 def _impossible(lines: Sequence[Line], order: Order | None) -> Rejection | None:
