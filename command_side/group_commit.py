@@ -74,7 +74,7 @@ class Batch:
         offset = self.state.next_offset + len(self.drafts) - 1
         self._orders[after.order_id] = after
         if request.fingerprint:
-            receipt = Receipt(request.fingerprint, after.version, offset)
+            receipt = Receipt(request.fingerprint, after.version, offset, request.time)
             self._receipts[after.order_id, request.command_id] = receipt
         return Accepted(after.order_id, after.version, Position(self.partition, offset))
 

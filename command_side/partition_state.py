@@ -1,6 +1,8 @@
 """What a partition's writer knows: the fold of its partition, and the answers it gave."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from command_side.domain.order import Order, evolve
@@ -10,11 +12,12 @@ from schemas.events import OrderEvent, WriterElected
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer a command got, kept to give a repeat of its key the same one."""
+    """The answer a command of `time` got, kept to give a repeat of its key the same one."""
 
     fingerprint: str
     version: int
     offset: int
+    time: datetime
 
 
 ReceiptKey = tuple[UUID, str]
@@ -24,11 +27,11 @@ ReceiptKey = tuple[UUID, str]
 class PartitionState:
     """The fold of one partition from offset 0 up to, not including, `next_offset`.
 
-    `owner` is the last barrier seen. Receipts are kept for commands whose client gave a key.
+    `owner` is the last barrier seen. Receipts are kept for commands whose client gave a key, oldest first.
     """
 
     orders: dict[UUID, Order] = field(default_factory=dict)
-    receipts: dict[ReceiptKey, Receipt] = field(default_factory=dict)
+    receipts: OrderedDict[ReceiptKey, Receipt] = field(default_factory=OrderedDict)
     next_offset: int = 0
     owner: WriterElected | None = None
     terms: TermFilter = field(default_factory=TermFilter)
@@ -45,8 +48,13 @@ class PartitionState:
                 self._fold(event, metadata, offset)
         self.next_offset = offset + 1
 
+    def forget(self, before: datetime) -> None:
+        """Drop the receipts of commands older than `before`: a repeat of such a key is a new command."""
+        while self.receipts and next(iter(self.receipts.values())).time < before:
+            self.receipts.popitem(last=False)
+
     def _fold(self, event: OrderEvent, metadata: Metadata, offset: int) -> None:
         self.orders[event.order_id] = evolve(self.orders.get(event.order_id), event)
         if metadata.fingerprint:
-            receipt = Receipt(metadata.fingerprint, metadata.version, offset)
+            receipt = Receipt(metadata.fingerprint, metadata.version, offset, metadata.time)
             self.receipts[event.order_id, metadata.command_id] = receipt

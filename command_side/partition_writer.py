@@ -5,6 +5,7 @@ standing ──barrier in the log──▶ serving ──append refused, outcome
 """
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import structlog
@@ -100,6 +101,7 @@ class PartitionWriter:
             return await take_over(self._candidate, self.partition, self._state)
 
     def _replayed(self, done: int, end: int) -> None:
+        self._forget_old_keys()
         self.reason = f"replaying the log, {done} of {end}"
 
     def _explain(self, attempt: RetryCallState) -> None:
@@ -142,6 +144,7 @@ class PartitionWriter:
             async with asyncio.timeout(self._candidate.settings.produce_deadline_s):
                 await self._make_durable(batch, mandate)
             batch.commit()
+            self._forget_old_keys()
             decided, self._in_hand = self._in_hand[: len(outcomes)], self._in_hand[len(outcomes) :]
             for (_, answer), outcome in zip(decided, outcomes, strict=True):
                 _answer(answer, outcome)
@@ -172,6 +175,9 @@ class PartitionWriter:
             found = await client.end_offset(self.partition)
         if found != expected:
             raise LogMovedOn(f"expected offset {expected}, the log answered {found}")
+
+    def _forget_old_keys(self) -> None:
+        self._state.forget(datetime.now(UTC) - timedelta(seconds=self._candidate.settings.idempotency_keep_s))
 
     def _refuse_waiting(self) -> None:
         """Answer those in hand, whose batch may be in the log or still on its way there, and those never tried."""

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     max_commands_in_flight: int = Field(
         10_000, ge=1, description="commands of one process that may be under way; more get 503"
     )
+    idempotency_keep_s: float = Field(
+        604_800.0, gt=0, description="how long a repeat of an Idempotency-Key gets the first answer; 7 days"
+    )
     produce_deadline_s: float = Field(
         10.0, gt=0, description="after it an append's outcome is unknown: re-elect, replay"
     )

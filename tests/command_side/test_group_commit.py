@@ -1,5 +1,6 @@
 """The pure half of the writer: what a batch decides, and what becomes visible when."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -59,6 +60,19 @@ def test_a_repeated_key_gets_the_same_answer_and_no_event() -> None:
     second = batch(state)
     assert second.decide(request(place(order_id), key="k", body="a")) == answer
     assert second.drafts == []
+
+
+def test_keys_are_forgotten_by_age_and_a_repeat_is_then_a_new_command() -> None:
+    state, old, recent = PartitionState(), uuid4(), uuid4()
+    group = batch(state)
+    group.decide(replace(request(place(old), key="k"), time=datetime(2026, 1, 1, tzinfo=UTC)))
+    group.decide(replace(request(place(recent), key="k"), time=datetime(2026, 1, 9, tzinfo=UTC)))
+    group.commit()
+    state.forget(before=datetime(2026, 1, 2, tzinfo=UTC))
+    assert set(state.receipts) == {(recent, "k")}
+    again = batch(state).decide(request(place(old), key="k"))
+    assert isinstance(again, Rejection)
+    assert again.type == "order-exists"
 
 
 def test_a_key_with_another_body_is_refused() -> None:

@@ -1,0 +1,27 @@
+"""Keys are kept for as long as the settings say, by the writer that gave the answer and by one that replays."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.orders import order, request, until_ready
+from command_side.bootstrap import running_writers
+from command_side.domain.rejections import Rejection
+from command_side.outcomes import Accepted
+from eventlog.settings import Settings
+from tests.kit.worlds import prepare
+
+
+async def test_an_old_key_is_forgotten_by_both_and_a_young_one_by_none(settings: Settings) -> None:
+    await prepare(settings)
+    day = settings.model_copy(update={"idempotency_keep_s": 86_400.0})
+    young = request(order())
+    old = replace(request(order()), time=datetime.now(UTC) - timedelta(days=2))
+    for _ in ("the first writer", "one that replays"):
+        async with running_writers(day, "http://test") as writers:
+            await until_ready(writers)
+            first = [await writers.submit(submission) for submission in (young, old)]
+            again = [await writers.submit(submission) for submission in (young, old)]
+        assert isinstance(first[0], Accepted)
+        assert again[0] == first[0]
+        assert isinstance(again[1], Rejection)
+        assert again[1].type == "order-exists"
