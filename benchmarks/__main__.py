@@ -1,6 +1,5 @@
 """`make bench`: every figure, each against its peer in the same run, on a stack of its own."""
 
-import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,14 +9,12 @@ import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
-import migrations
 from benchmarks import append, http_commands, live_view, writer
 from benchmarks.results import Figure, report
 from cli.progress import OnConsole
-from eventlog import topic_admin
 from eventlog.settings import Settings
 from local_stack.infrastructure import Infrastructure
-from schemas.publish import register
+from local_stack.preparing import prepare
 from service import logs
 
 _MEASUREMENTS = (append.measure, writer.measure, http_commands.measure, live_view.measure)
@@ -56,10 +53,8 @@ def _world(infrastructure: Infrastructure, folder: Path) -> Settings:
 
 
 async def _measured(measure: Callable[[Settings], Awaitable[list[Figure]]], settings: Settings) -> list[Figure]:
-    await topic_admin.apply(settings)
+    await prepare(settings)
     await _create_bare_topic(settings)
-    await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
-    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
     return await measure(settings)
 
 

@@ -27,7 +27,7 @@ async def measure(settings: Settings) -> list[Figure]:
     (draft,) = batch.drafts
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, acks="all")
     bare = bare_topic(settings)
-    async with running_writers(settings, "http://benchmark") as writers, producer:
+    async with running_writers(settings, codec, "http://benchmark") as writers, producer:
         await until_ready(writers)
         for _ in range(_ROUNDS):
             submission = request(order())

@@ -13,7 +13,7 @@ from eventlog.settings import Settings
 from local_stack.ports import free_port
 from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
-from local_stack.services import environment_of
+from local_stack.services import environment_of, orderlog
 from local_stack.shop import order_body
 
 _CONNECTIONS, _REQUESTS, _WARM_UP = 64, 20_000, 2_000
@@ -25,8 +25,7 @@ async def measure(settings: Settings) -> list[Figure]:
     """Orders placed per second by 64 connections, one server process each time."""
     port = free_port()
     ours = settings.model_copy(update={"command_api_port": port, "log_level": "error"})
-    serve = [sys.executable, "-m", "cli.main", "serve", "command-api"]
-    with _server(serve, f"http://127.0.0.1:{port}/readyz", ours):
+    with _server(orderlog("serve", "command-api"), f"http://127.0.0.1:{port}/readyz", ours):
         commands = await _rate(f"http://127.0.0.1:{port}/orders")
     port = free_port()
     empty = [sys.executable, "-m", "uvicorn", "benchmarks.empty_app:app", "--port", str(port), "--no-access-log"]

@@ -12,7 +12,7 @@ from benchmarks.results import Figure
 from eventlog.settings import Settings
 from local_stack.ports import free_port
 from local_stack.process import Child
-from local_stack.services import environment_of
+from local_stack.services import environment_of, orderlog
 from schemas.topics import ORDER_EVENTS
 
 _ORDERS = 50_000
@@ -31,8 +31,7 @@ async def measure(settings: Settings) -> list[Figure]:
 def _view_rate(settings: Settings, events: int) -> float:
     worker_settings = settings.model_copy(update={"worker_port": free_port(), "log_level": "error"})
     log = settings.data_dir / "logs" / "benchmark-worker.log"
-    command = [sys.executable, "-m", "cli.main", "project", "orders"]
-    worker = Child("worker", command, log, environment=environment_of(worker_settings))
+    worker = Child("worker", orderlog("project", "orders"), log, environment=environment_of(worker_settings))
     worker.start()
     try:
         with psycopg.connect(settings.postgres_url, autocommit=True) as connection:

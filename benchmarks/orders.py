@@ -10,6 +10,7 @@ from command_side.outcomes import Accepted, CommandRequest
 from command_side.writers import Writers
 from eventlog.settings import Settings
 from schemas.events import Address, Line
+from schemas.publish import load_codec
 
 _ADDRESS = Address("Ada Lovelace", "12 St James's Square", "London", "SW1Y 4JH", "GB")
 _LINES = (Line("TEA-EARL-GREY-100", 2, 499), Line("CUP-WHITE", 4, 1250))
@@ -35,7 +36,8 @@ async def until_ready(writers: Writers) -> None:
 
 async def fill(settings: Settings, orders: int) -> int:
     """Append three events for each of `orders` new orders through the writers; the number of events."""
-    async with running_writers(settings, "http://benchmark") as writers:
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+    async with running_writers(settings, codec, "http://benchmark") as writers:
         await until_ready(writers)
         for start in range(0, orders, _AT_ONCE):
             await asyncio.gather(*(_live(writers) for _ in range(min(_AT_ONCE, orders - start))))

@@ -14,6 +14,7 @@ from command_side.partition_state import PartitionState
 from command_side.writers import Writers
 from eventlog.fencing import Draft, LogClient, advance
 from eventlog.settings import Settings
+from schemas.codec import Codec
 from schemas.publish import load_codec
 from service.serving import spare_the_collector
 
@@ -22,15 +23,17 @@ _COMMANDS, _AT_ONCE, _BATCH = 60_000, 2_000, 100
 
 async def measure(settings: Settings) -> list[Figure]:
     """Orders placed per second by one process with 2,000 under way at any time."""
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     requests = [request(order()) for _ in range(_COMMANDS)]
-    async with running_writers(settings, "http://benchmark") as writers:
+    async with running_writers(settings, codec, "http://benchmark") as writers:
         await until_ready(writers)
         spare_the_collector()  # as a serving process does
         start = time.perf_counter()
         ahead = iter(requests)
         await asyncio.gather(*(_submit_all(writers, ahead) for _ in range(_AT_ONCE)))
         ours = _COMMANDS / (time.perf_counter() - start)
-    return [Figure("commands, writers without HTTP", ours, "1/s", "bare appends", await _bare_rate(settings, requests))]
+    bare = await _bare_rate(settings, codec, requests)
+    return [Figure("commands, writers without HTTP", ours, "1/s", "bare appends", bare)]
 
 
 async def _submit_all(writers: Writers, ahead: Iterator[CommandRequest]) -> None:
@@ -38,9 +41,8 @@ async def _submit_all(writers: Writers, ahead: Iterator[CommandRequest]) -> None
         await writers.submit(submission)
 
 
-async def _bare_rate(settings: Settings, requests: Sequence[CommandRequest]) -> float:
+async def _bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
     """Records per second when what was decided beforehand is only appended, one batch of 100 after the other."""
-    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     batch = Batch(0, PartitionState(), codec, term=1)
     for submission in requests:
         batch.decide(submission)

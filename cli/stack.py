@@ -18,7 +18,7 @@ from local_stack import background, run_state, standing
 from local_stack import demo as demonstration
 from local_stack.downloads import ensure_artifacts
 from local_stack.run_state import RunState
-from local_stack.stack import running_stack, tend_until
+from local_stack.stack import running_stack, tend_always
 from service import logs
 
 # SIGINT too: a shell has its background jobs ignore it.
@@ -37,7 +37,7 @@ def up(
         logs.configure(given, "stack")
         _stop_on_signals()
         with running_stack(given, OnConsole(console)) as stack:
-            tend_until(stack, lambda: False)
+            tend_always(stack)
     ensure_artifacts(given.cache_dir, OnConsole(console))
     state = background.start(given, OnConsole(console))
     _print_parts(state)

@@ -16,6 +16,7 @@ from eventlog import topic_admin
 from eventlog.fence_probe import require_fencing
 from eventlog.fencing import LogClient
 from eventlog.settings import Settings
+from schemas.codec import Codec
 from schemas.publish import load_codec
 from schemas.topics import ORDER_EVENTS, WRITER_PROBE
 from service.serving import run_app
@@ -24,41 +25,42 @@ from service.sockets import listen
 _PROBE_S = 30.0
 
 
-async def require_prepared(settings: Settings) -> None:
-    """Return when topics and schemas are there and the broker fences, so that writers may be started.
+async def prepared_codec(settings: Settings) -> Codec:
+    """The codec, once topics and schemas are there and the broker fences, so that writers may be started.
 
     Raises TopicMissing, TopicMismatch, NotRegistered, RegistryUnavailable, DoesNotFence, KafkaError, TimeoutError.
     """
     await topic_admin.require(settings, ORDER_EVENTS, WRITER_PROBE)
-    await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     probe = settings.topic(WRITER_PROBE.name)
     async with LogClient(settings.kafka_bootstrap, probe, settings.produce_deadline_s) as client:
         async with asyncio.timeout(_PROBE_S):
             await require_fencing(client, f"{probe}-{uuid4()}")
+    return codec
 
 
 @asynccontextmanager
-async def running_writers(settings: Settings, advertised_url: str) -> AsyncIterator[Writers]:
+async def running_writers(settings: Settings, codec: Codec, advertised_url: str) -> AsyncIterator[Writers]:
     """Writers of every partition, standing for election as soon as this is entered."""
     topic = settings.topic(ORDER_EVENTS.name)
-    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     async with LogClient(settings.kafka_bootstrap, topic, settings.produce_deadline_s) as client:
         writer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         async with Writers(Candidate(settings, client, codec, writer_id, advertised_url)) as writers:
             yield writers
 
 
-def build_app(settings: Settings, advertised_url: str) -> FastAPI:
+def build_app(settings: Settings, codec: Codec, advertised_url: str) -> FastAPI:
     """The command API that `settings` describe, reached by others at `advertised_url`."""
-    return create_app(lambda: running_writers(settings, advertised_url), settings.max_body_bytes)
+    return create_app(lambda: running_writers(settings, codec, advertised_url), settings.max_body_bytes)
 
 
 def serve(settings: Settings) -> None:
     """Serve the command API until SIGTERM or SIGINT.
 
-    Raises OSError when its port is taken, and what `require_prepared` does.
+    Raises OSError when its port is taken, and what `prepared_codec` does.
     """
     listener = listen(settings.command_api_host, settings.command_api_port)
-    asyncio.run(require_prepared(settings))
+    codec = asyncio.run(prepared_codec(settings))
     host, port = listener.getsockname()[:2]
-    run_app(build_app(settings, settings.advertised_url or f"http://{host}:{port}"), listener, "command-api", settings)
+    app = build_app(settings, codec, settings.advertised_url or f"http://{host}:{port}")
+    run_app(app, listener, "command-api", settings)

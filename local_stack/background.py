@@ -1,7 +1,6 @@
 """The stack as a process of its own, which outlives the command that started it."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from eventlog.settings import Settings
 from local_stack import run_state
 from local_stack.progress import Progress
 from local_stack.run_state import RunState
-from local_stack.services import environment_of
+from local_stack.services import environment_of, orderlog
 from local_stack.stack import StackFailed
 
 _EVERY_S = 0.05
@@ -30,7 +29,7 @@ def start(settings: Settings, progress: Progress) -> RunState:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up", "--foreground"],
+            orderlog("up", "--foreground"),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

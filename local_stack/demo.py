@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from eventlog.settings import Settings
+from local_stack.services import SERVICES
 from local_stack.shop import order_body
 from local_stack.traffic import Tally, Traffic
 
@@ -32,8 +33,8 @@ class _Progress:
 
 async def run(settings: Settings, orders_per_second: float, tend: Callable[[], None], console: Console) -> None:
     """Send traffic and show what becomes of it until cancelled; `tend` is called every second."""
-    command_url = f"http://{settings.command_api_host}:{settings.command_api_port}"
-    query_url = f"http://{settings.query_api_host}:{settings.query_api_port}"
+    urls = {service.name: service.part(settings).url for service in SERVICES}
+    command_url, query_url = urls["command-api"], urls["query-api"]
     traffic = Traffic(command_url, orders_per_second, Random())
     yours = await traffic.place(_order_of_yours(uuid4(), {"TEA-EARL-GREY-100": 2}))
     _invite(console, command_url, query_url, yours)

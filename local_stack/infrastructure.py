@@ -1,6 +1,5 @@
 """The three things orderlog runs on, together: Kafka, the schema registry, Postgres."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from local_stack.postgres import Postgres
 from local_stack.progress import Progress
 from local_stack.registry import Registry
 from local_stack.run_state import Part
+from local_stack.server import Server
 
 _PORTS = ("kafka", "kafka-controller", "registry", "registry-management", "postgres")
 
@@ -43,7 +43,7 @@ class Infrastructure:
         return Endpoints(self.kafka.bootstrap, self.registry.url, self.postgres.url)
 
     @property
-    def parts(self) -> tuple[Postgres | Kafka | Registry, ...]:
+    def parts(self) -> tuple[Server, ...]:
         """All three, in the order in which they are started."""
         return self.postgres, self.kafka, self.registry
 
@@ -56,12 +56,11 @@ class Infrastructure:
             Part("registry", ends.registry_url, self.registry.ready_url),
         )
 
-    def start(self, step: Callable[[str], None] | None = None) -> None:
+    def start(self) -> None:
         """Start all three and return once all are ready. Raises ChildFailed, with none left running."""
-        say = step or self._progress.step
         try:
             for part in self.parts:
-                say(f"starting {part.child.name}")
+                self._progress.step(f"starting {part.child.name}")
                 part.start()
         except BaseException:
             self.stop()

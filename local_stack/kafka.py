@@ -7,11 +7,11 @@ from pathlib import Path
 
 from local_stack.downloads import Artifacts
 from local_stack.java import classpath, java_command
-from local_stack.probes import tcp_answers, wait_until
+from local_stack.probes import tcp_answers
 from local_stack.process import Child, ChildFailed
+from local_stack.server import Server
 
 _HEAP_MB = 160
-_START_S = 60.0
 # The session timeout is short so that a broker killed with -9 may register again two seconds later.
 _SETTINGS = """\
 process.roles=broker,controller
@@ -39,8 +39,10 @@ broker.session.timeout.ms=1500
 """
 
 
-class Kafka:
+class Kafka(Server):
     """A broker whose data lives in `data_dir` and survives stop and kill."""
+
+    start_s = 60.0
 
     def __init__(self, artifacts: Artifacts, data_dir: Path, log_file: Path, port: int, controller_port: int) -> None:
         self._artifacts = artifacts
@@ -56,11 +58,6 @@ class Kafka:
         """host:port of the broker."""
         return f"127.0.0.1:{self._ports[0]}"
 
-    def start(self) -> None:
-        """Launch it and return once it takes connections. Raises ChildFailed."""
-        self.launch()
-        wait_until(self.is_ready, self.child, _START_S)
-
     def launch(self) -> None:
         """Start the process; format the storage first if it is new."""
         broker, controller = self._ports
@@ -73,14 +70,6 @@ class Kafka:
     def is_ready(self) -> bool:
         """Whether it takes connections."""
         return tcp_answers(self._ports[0])
-
-    def stop(self) -> None:
-        """Stop cleanly."""
-        self.child.stop()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.child.kill()
 
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

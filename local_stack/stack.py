@@ -5,23 +5,23 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
-from eventlog import topic_admin
 from eventlog.settings import Settings
 from local_stack import run_state
 from local_stack.infrastructure import Infrastructure
+from local_stack.preparing import prepare
 from local_stack.probes import http_ready
-from local_stack.progress import Progress
+from local_stack.progress import Advance, Progress
 from local_stack.run_state import Part, RunState, State
 from local_stack.services import SERVICES, with_ports
 from local_stack.supervision import Supervised
 from schemas.errors import Explained
-from schemas.publish import register
 
 log = structlog.get_logger()
 
@@ -69,13 +69,14 @@ class Stack:
         """Start everything and return once all services are ready."""
         self.say("starting", "looking for what was downloaded")
         _require_space(self._data)
-        infrastructure = self._infrastructure = Infrastructure(self._data, self.settings.cache_dir, self._progress)
-        infrastructure.start(self._step)
+        infrastructure = self._infrastructure = Infrastructure(self._data, self.settings.cache_dir, self)
+        infrastructure.start()
         self._infrastructure_parts = [Supervised(part.child, part.launch) for part in infrastructure.parts]
         self.settings = self._settings_on(infrastructure)
         self.parts = (*infrastructure.described(), *(service.part(self.settings) for service in SERVICES))
-        self._prepare()
-        self._step("starting orderlog's services")
+        self.step("creating topics, registering schemas, migrating")
+        asyncio.run(prepare(self.settings))
+        self.step("starting orderlog's services")
         for service in SERVICES:
             child = service.child(self.settings, self._data / "logs")
             self._services.append(Supervised(child, child.start))
@@ -105,9 +106,14 @@ class Stack:
         settings = self.settings.model_dump(mode="json", exclude_none=True)
         run_state.write(self._data, RunState(os.getpid(), state, step, settings, self.parts))
 
-    def _step(self, text: str) -> None:
+    def step(self, text: str) -> None:
+        """A step of the start: told to the terminal, and written down."""
         self._progress.step(text)
         self.say("starting", text)
+
+    def download(self, name: str, total_bytes: int) -> AbstractContextManager[Advance]:
+        """A download of the start, for the terminal only."""
+        return self._progress.download(name, total_bytes)
 
     def _settings_on(self, infrastructure: Infrastructure) -> Settings:
         endpoints = infrastructure.endpoints
@@ -121,15 +127,6 @@ class Stack:
             }
         )
 
-    def _prepare(self) -> None:
-        import migrations  # Alembic is slow to import, and every verb of the command line imports this module
-
-        settings = self.settings
-        self._step("creating topics, registering schemas, migrating")
-        asyncio.run(topic_admin.apply(settings))
-        register(settings.registry_url, settings.topic_prefix)
-        migrations.upgrade(settings.postgres_url)
-
     def _until_ready(self) -> None:
         deadline = time.monotonic() + _READY_S
         for part, service in zip(self.parts[-len(SERVICES) :], self._services, strict=True):
@@ -140,9 +137,9 @@ class Stack:
                 time.sleep(_EVERY_S)
 
 
-def tend_until(stack: Stack, stopping: Callable[[], bool]) -> None:
-    """Keep the stack running until `stopping` holds."""
-    while not stopping():
+def tend_always(stack: Stack) -> NoReturn:
+    """Keep the stack running until a signal interrupts it."""
+    while True:
         stack.tend()
         time.sleep(_EVERY_S)
 

@@ -178,7 +178,7 @@ def _return_lines(command: ReturnLines, order: Order) -> Decision:
 def _duplicates(lines: Sequence[Line] | Sequence[ReturnedLine], order: Order | None) -> Rejection | None:
     if len({line.sku for line in lines}) == len(lines):
         return None
-    (sku, _), *_ = Counter(line.sku for line in lines).most_common(1)
+    sku, _ = Counter(line.sku for line in lines).most_common(1)[0]
     return rejections.duplicate_sku(order, sku)
 
 

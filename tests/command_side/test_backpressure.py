@@ -15,7 +15,8 @@ from tests.kit.worlds import log_of, prepare
 @pytest.mark.parametrize("limit", ["max_commands_in_flight", "max_queued_commands"])
 async def test_commands_past_the_limit_are_refused_and_none_is_lost(settings: Settings, limit: str) -> None:
     codec = await prepare(settings)
-    async with running_writers(settings.model_copy(update={limit: 5}), "http://test") as writers:
+    narrow = settings.model_copy(update={limit: 5})
+    async with running_writers(narrow, codec, "http://test") as writers:
         await until_ready(writers)
         outcomes = await asyncio.gather(*(writers.submit(request(order())) for _ in range(500)), return_exceptions=True)
         assert isinstance(await writers.submit(request(order())), Accepted), "it goes on afterwards"

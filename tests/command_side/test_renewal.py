@@ -18,7 +18,7 @@ async def barriers(settings: Settings, codec: Codec) -> list[int]:
 async def test_barriers_are_renewed_and_commands_are_served_meanwhile(settings: Settings) -> None:
     codec = await prepare(settings)
     restless = settings.model_copy(update={"barrier_every_s": 0.05})
-    async with running_writers(restless, "http://test") as writers:
+    async with running_writers(restless, codec, "http://test") as writers:
         await until_ready(writers)
 
         async def renewed() -> bool:

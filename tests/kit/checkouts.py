@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from local_stack.services import orderlog
 
 START_S = 120
 
@@ -23,14 +24,14 @@ class Checkout:
         self._environment |= {**ports, "ORDERLOG_PARTITIONS": "3"}
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = orderlog(*arguments)
         environment = {**self._environment, **variables}
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=START_S, check=False
         )
 
     def spawn(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = orderlog(*arguments)
         output = (self.folder / "output.txt").open("w")
         return subprocess.Popen(
             command, cwd=self.folder, env=self._environment, stdout=output, stderr=output, text=True

@@ -2,24 +2,22 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import migrations
-from eventlog import topic_admin
 from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
+from local_stack import preparing
 from local_stack.ports import free_port, remembered_ports
 from local_stack.postgres import Postgres
 from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
-from local_stack.services import environment_of
+from local_stack.services import environment_of, orderlog
 from schemas.codec import Codec
-from schemas.publish import load_codec, register
+from schemas.publish import load_codec
 
 _READY_S = 60.0
 _POLL_S = 0.02
@@ -27,9 +25,7 @@ _POLL_S = 0.02
 
 async def prepare(settings: Settings) -> Codec:
     """Create the world's topics, register its schemas, migrate its database; the codec to write events with."""
-    await topic_admin.apply(settings)
-    await asyncio.to_thread(register, settings.registry_url, settings.topic_prefix)
-    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    await preparing.prepare(settings)
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
 
 
@@ -60,7 +56,7 @@ class CommandApi(Child):
     def __init__(self, settings: Settings, log_file: Path) -> None:
         self.settings = settings.model_copy(update={"command_api_port": free_port(), "log_format": "json"})
         self.url = f"http://127.0.0.1:{self.settings.command_api_port}"
-        command = [sys.executable, "-m", "cli.main", "serve", "command-api"]
+        command = orderlog("serve", "command-api")
         super().__init__("command-api", command, log_file, environment=environment_of(self.settings))
 
     def start(self) -> None:
@@ -75,8 +71,7 @@ class Worker(Child):
     def __init__(self, settings: Settings, log_file: Path) -> None:
         self._offset = 0
         variables = environment_of(settings.model_copy(update={"log_format": "json"}))
-        command = [sys.executable, "-m", "cli.main", "project", "orders"]
-        super().__init__("worker", command, log_file, environment=variables)
+        super().__init__("worker", orderlog("project", "orders"), log_file, environment=variables)
 
     def start(self) -> None:
         """Start it; `logged` then tells of this run only."""
