@@ -6,11 +6,10 @@ from collections.abc import Awaitable
 
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.orders import order, request, until_ready
+from benchmarks.orders import empty_state, order, request, until_ready
 from benchmarks.results import Figure, percentile
-from command_side.bootstrap import running_writers
+from command_side.bootstrap import running_router
 from command_side.group_commit import Batch
-from command_side.partition_state import PartitionState
 from eventlog.settings import Settings
 from schemas.publish import load_codec
 
@@ -22,16 +21,16 @@ async def measure(settings: Settings) -> list[Figure]:
     commands: list[float] = []
     produces: list[float] = []
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
-    batch = Batch(0, PartitionState(), codec, term=1)
+    batch = Batch(0, empty_state(settings), codec, term=1)
     batch.decide(request(order()))
     (draft,) = batch.drafts
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, enable_idempotence=True, acks="all")
     bare = bare_topic(settings)
-    async with running_writers(settings, codec, "http://benchmark") as writers, producer:
-        await until_ready(writers)
+    async with running_router(settings, codec, "http://benchmark") as router, producer:
+        await until_ready(router)
         for _ in range(_ROUNDS):
             submission = request(order())
-            commands.append(await _timed(writers.submit(submission)))
+            commands.append(await _timed(router.submit(submission)))
             produces.append(await _timed(producer.send_and_wait(bare, draft.value, draft.key, headers=draft.headers)))
     ours, peers = sorted(commands[_WARM_UP:]), sorted(produces[_WARM_UP:])
     return [

@@ -62,5 +62,9 @@ class Unavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class NotServing(Unavailable):
+    """The partition is not written here now, and nothing was appended: its owner, here or elsewhere, may take it."""
+
+
 class Unanswered(Exception):
     """The command may or may not be in the log; the same idempotency key can be sent again to find out."""

@@ -43,6 +43,18 @@ class Settings(BaseSettings):
     max_commands_in_flight: int = Field(
         10_000, ge=1, description="commands of one process that may be under way; more get 503"
     )
+    cached_orders: int = Field(
+        100_000, ge=1, description="orders that a command API keeps in memory; the others are in its store on disk"
+    )
+    election_wait_s: float = Field(
+        3.0, ge=0, description="longest a command waits for its partition to have an owner; then 503"
+    )
+    group_session_s: float = Field(
+        6.0, ge=1, description="a command API that was not heard of for so long loses its partitions"
+    )
+    hand_over_s: float = Field(
+        10.0, ge=0, description="longest a command API that was told to stop serves on until others have taken over"
+    )
     idempotency_keep_s: float = Field(
         604_800.0, gt=0, description="how long a repeat of an Idempotency-Key gets the first answer; 7 days"
     )

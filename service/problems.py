@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:orderlog:problem:"  # and the slug
 _TITLES = {
     400: "The request cannot be understood",
     404: "There is nothing at this address",
@@ -53,7 +54,7 @@ def problem(
 ) -> Response:
     """The problem as a response; `members` are extension members of its body (RFC 9457, 3.2)."""
     body = {
-        "type": f"urn:orderlog:problem:{slug}",
+        "type": TYPE + slug,
         "title": title,
         "status": status,
         "detail": detail,

@@ -7,11 +7,21 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from command_side.api.forwarding import NOT_SERVING, sender, time_left
 from command_side.api.preconditions import expected_version, fingerprint, idempotency_key, traceparent
 from command_side.domain.commands import Command
 from command_side.domain.rejections import Rejection
-from command_side.outcomes import Accepted, CommandRequest, KeyReused, Outcome, Unanswered, Unavailable, VersionConflict
-from command_side.writers import Writers
+from command_side.outcomes import (
+    Accepted,
+    CommandRequest,
+    KeyReused,
+    NotServing,
+    Outcome,
+    Unanswered,
+    Unavailable,
+    VersionConflict,
+)
+from command_side.routing import Router
 from service.problems import problem
 
 # Rejections of what was asked for, whatever the order's state; all others are conflicts with it.
@@ -31,13 +41,17 @@ async def execute(request: Request, command: Command, body: BaseModel | None, su
         correlation_id=command_id,
         traceparent=traceparent(request),
     )
-    writers: Writers = request.app.state.writers
+    router: Router = request.app.state.router
+    given_s = time_left(request)
     try:
-        return _answer(request, await writers.submit(submission), success)
+        forward = None if given_s else sender(request, command.order_id)
+        answer = await router.submit(submission, forward, given_s)
+        return answer if isinstance(answer, Response) else _answer(request, answer, success)
     except Unavailable as unavailable:
         retry = {"Retry-After": str(unavailable.retry_after_s)}
         title = "The command was not tried"
-        return problem(request, 503, "unavailable", title, str(unavailable), retry)
+        slug = NOT_SERVING if isinstance(unavailable, NotServing) else "unavailable"
+        return problem(request, 503, slug, title, str(unavailable), retry)
     except Unanswered as unanswered:
         detail = f"{unanswered}; send the same Idempotency-Key again to learn what became of it"
         title = "Whether the command took effect is not known"

@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from command_side.api import health, routes
-from command_side.writers import Writers
+from command_side.api.forwarding import Forwarder
+from command_side.routing import Router
 from service import problems
 from service.bodies import JsonBodies
 
@@ -16,13 +17,13 @@ An answer of 200 or 201 means that the events are in the log, exactly once, for 
 back from the query API, with the answer's `Orderlog-Position` in `Orderlog-Min-Position`."""
 
 
-def create_app(run_writers: Callable[[], AbstractAsyncContextManager[Writers]], max_body_bytes: int) -> FastAPI:
-    """The application; `run_writers` opens the writers when it starts and closes them when it stops."""
+def create_app(run_router: Callable[[], AbstractAsyncContextManager[Router]], max_body_bytes: int) -> FastAPI:
+    """The application; `run_router` opens the writers when it starts and closes them when it stops."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with run_writers() as writers:
-            app.state.writers = writers
+        async with Forwarder() as forwarder, run_router() as router:
+            app.state.router, app.state.forwarder = router, forwarder
             yield
 
     app = FastAPI(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from command_side.api import models
 from command_side.api.answers import execute
 from command_side.api.direct import CommandRoute
+from command_side.api.forwarding import forwarded_order_id
 from command_side.api.preconditions import HEADERS, idempotency_key, new_order_id
 from command_side.domain import commands, limits
 from service.problems import documented
@@ -37,7 +38,7 @@ def _command(method: str, path: str, success: int = 200) -> Callable[[Any], Any]
 async def place_order(request: Request, body: models.PlaceOrderBody) -> Response:
     """Place an order."""
     command = commands.PlaceOrder(
-        order_id=body.order_id or new_order_id(idempotency_key(request)),
+        order_id=body.order_id or forwarded_order_id(request) or new_order_id(idempotency_key(request)),
         customer_id=body.customer_id,
         email=body.email,
         currency=body.currency,
