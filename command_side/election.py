@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from command_side.order_store import OrderStore
 from command_side.partition_state import PartitionState
 from eventlog.fencing import Draft, Epoch, LogClient, advance
@@ -19,6 +21,8 @@ from eventlog.recorded import Metadata, RecordedEvent, read_record, to_headers
 from eventlog.settings import Settings
 from schemas.codec import Codec
 from schemas.events import WriterElected
+
+log = structlog.get_logger()
 
 Progress = Callable[[int, int], None]
 _AT_ONCE = 500  # records folded before others get their turn
@@ -85,6 +89,7 @@ async def open_state(candidate: Candidate, partition: int) -> PartitionState:
     except BaseException:
         state.close()
         raise
+    log.info("order_store_opened", partition=partition, offset=state.next_offset)
     return state
 
 

@@ -39,6 +39,11 @@ class PartitionState:
         self._old: dict[UUID, Order] = {}
         self._half = max(cached_orders // 2, 1)
 
+    @property
+    def in_memory(self) -> int:
+        """How many orders are in memory now."""
+        return len(self._changed) + len(self._young) + len(self._old)
+
     def order(self, order_id: UUID) -> Order | None:
         """The order as it is at `next_offset`."""
         order = self._changed.get(order_id) or self._young.get(order_id)
@@ -105,4 +110,4 @@ class PartitionState:
     def _remember(self, orders: Mapping[UUID, Order]) -> None:
         self._young.update(orders)
         if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
+            self._old, self._young = dict(list(self._young.items())[-self._half :]), {}
