@@ -57,7 +57,7 @@ async def running_router(settings: Settings, codec: Codec, advertised_url: str) 
         folder = running.enter_context(claimed_folder(settings.data_dir / "orders"))
         log_id = f"{log_read.cluster_id}/{log_read.topic_id}"
         candidate = Candidate(settings, client, codec, writer_id, advertised_url, log_id, folder)
-        owners = await running.enter_async_context(Owners(settings, codec, writer_id))
+        owners = await running.enter_async_context(Owners(settings, codec, log_id))
         writers = await running.enter_async_context(Writers(candidate, owners))
         ownership = await running.enter_async_context(Ownership(candidate, writers, owners))
         yield Router(settings, writers, owners, ownership)
@@ -75,6 +75,11 @@ def serve(settings: Settings) -> None:
     """
     listener = listen(settings.command_api_host, settings.command_api_port)
     codec = asyncio.run(prepared_codec(settings))
-    host, port = listener.getsockname()[:2]
-    app = build_app(settings, codec, settings.advertised_url or f"http://{host}:{port}")
+    app = build_app(settings, codec, settings.advertised_url or _own_url(listener))
     run_app(app, listener, "command-api", settings, before_stop=lambda: app.state.router.hand_over())
+
+
+def _own_url(listener: socket.socket) -> str:
+    """Where other instances reach this one, as far as it can know."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{socket.gethostname() if host in ('0.0.0.0', '::') else host}:{port}"

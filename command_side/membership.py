@@ -12,7 +12,6 @@ from typing import Self
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError
 
 from eventlog.settings import Settings
 from schemas.topics import ORDER_EVENTS
@@ -54,7 +53,7 @@ class Membership:
         while True:
             try:
                 await self._belong()
-            except KafkaError as error:
+            except Exception as error:  # without the group this instance would never get a partition
                 log.warning("group_lost", reason=repr(error))
                 await asyncio.sleep(_BACK_OFF_S)
 

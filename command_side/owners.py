@@ -9,12 +9,11 @@ from typing import Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from eventlog.reader import bounded_consumer
 from eventlog.settings import Settings
-from schemas.codec import Codec, DecodeError
+from schemas.codec import Codec
 from schemas.events import WriterElected
 from schemas.topics import WRITER_OWNERS
 
@@ -27,15 +26,16 @@ _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5)
 class Owners:
     """The owner of every partition, kept up to date while entered; entering waits until it has read all there is.
 
-    An owner is told from an older one by its term. `writer_id` is of this process: its own entries come from
-    `announce`, and are sent again should an older one have overwritten them.
+    An owner is told from an older one by its term; `log_id` says which log's. What this process announces is sent again
+    should an older entry overwrite it.
     """
 
-    def __init__(self, settings: Settings, codec: Codec, writer_id: str) -> None:
+    def __init__(self, settings: Settings, codec: Codec, log_id: str) -> None:
         self._bootstrap = settings.kafka_bootstrap
         self._where = TopicPartition(settings.topic(WRITER_OWNERS.name), 0)
         self._codec = codec
-        self._writer_id = writer_id
+        # Part of each key: terms of a log that was deleted and made anew begin again.
+        self._prefix = f"{log_id}/"
         self._owners: dict[int, WriterElected] = {}
         self._announced: dict[int, WriterElected] = {}
         self._to_send: asyncio.Queue[int] = asyncio.Queue()
@@ -105,15 +105,18 @@ class Owners:
                 read.set()
             fetched = await consumer.getmany(self._where, timeout_ms=_POLL_MS if read.is_set() else 50)
             for record in fetched.get(self._where, []):
-                self._take(int(record.key), record.value)
+                key = (record.key or b"").decode(errors="replace")
+                if key.startswith(self._prefix):
+                    self._take(key, record.value)
 
-    def _take(self, partition: int, value: bytes) -> None:
+    def _take(self, key: str, value: bytes) -> None:
         try:
-            told = self._codec.decode(value)
-        except DecodeError as error:
-            log.warning("owner_not_readable", partition=partition, reason=str(error))
+            partition, told = int(key.removeprefix(self._prefix)), self._codec.decode(value)
+        except ValueError as error:  # DecodeError is one
+            log.warning("owner_not_readable", key=key, reason=str(error))
             return
-        assert isinstance(told, WriterElected)
+        if not isinstance(told, WriterElected):
+            return
         ours = self._announced.get(partition)
         if ours and self._owners.get(partition) == ours and told.term < ours.term:
             self._to_send.put_nowait(partition)  # an older one came late, and compaction keeps the last
@@ -127,18 +130,19 @@ class Owners:
                         partition = await self._to_send.get()
                         try:
                             await self._send(producer, partition)
-                        except KafkaError:
+                        except Exception:
                             self._to_send.put_nowait(partition)
                             raise
 
     async def _send(self, producer: AIOKafkaProducer, partition: int) -> None:
         value = self._codec.encode(self._announced[partition])
         topic, only_partition = self._where
-        await producer.send_and_wait(topic, value, str(partition).encode(), partition=only_partition)
+        key = f"{self._prefix}{partition}".encode()
+        await producer.send_and_wait(topic, value, key, partition=only_partition)
 
 
 def _retrying(event: str) -> AsyncRetrying:
     def told(attempt: RetryCallState) -> None:
         log.warning(event, reason=repr(attempt.outcome.exception() if attempt.outcome else None))
 
-    return AsyncRetrying(retry=retry_if_exception_type(KafkaError), wait=_BACK_OFF, before_sleep=told)
+    return AsyncRetrying(retry=retry_if_exception_type(Exception), wait=_BACK_OFF, before_sleep=told)

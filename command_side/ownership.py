@@ -40,7 +40,10 @@ class Ownership:
     async def __aenter__(self) -> Self:
         await self.neighbours.__aenter__()
         for partition, owner in self._owners:
-            self._owner_changed(partition, owner)
+            if owner.advertised_url == self._candidate.advertised_url:
+                self._inherit(partition, owner)  # of the process that had this address before
+            else:
+                self._owner_changed(partition, owner)
         await self._membership.__aenter__()
         return self
 
@@ -76,7 +79,8 @@ class Ownership:
         if owner.writer_id == self._candidate.writer_id:
             return
         if owner.advertised_url == self._candidate.advertised_url:
-            self._inherit(partition, owner)  # the process that had this address before us
+            fix = "give each instance an ORDERLOG_ADVERTISED_URL of its own"
+            log.error("address_not_unique", url=owner.advertised_url, other=owner.writer_id, fix=fix)
         else:
             self.neighbours.watch(owner.advertised_url)
 

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     command_api_host: str = Field("127.0.0.1", description="address the command API listens on")
     command_api_port: int = Field(8000, ge=0, le=65535, description="port of the command API; 0 picks a free one")
     advertised_url: str = Field(
-        "", description="URL other instances reach this command API at; default from host and port"
+        "", description="URL other instances reach this command API at, each its own; default from host name and port"
     )
     query_api_host: str = Field("127.0.0.1", description="address the query API listens on")
     query_api_port: int = Field(8001, ge=0, le=65535, description="port of the query API; 0 picks a free one")
