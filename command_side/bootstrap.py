@@ -10,6 +10,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from command_side.api.app import create_app
+from command_side.api.bulk import BulkLimits
 from command_side.election import Candidate
 from command_side.writers import Writers
 from eventlog import topic_admin
@@ -51,7 +52,8 @@ async def running_writers(settings: Settings, codec: Codec, advertised_url: str)
 
 def build_app(settings: Settings, codec: Codec, advertised_url: str) -> FastAPI:
     """The command API that `settings` describe, reached by others at `advertised_url`."""
-    return create_app(lambda: running_writers(settings, codec, advertised_url), settings.max_body_bytes)
+    bulk_limits = BulkLimits(settings.max_body_bytes, settings.max_bulk_commands, settings.command_deadline_s)
+    return create_app(lambda: running_writers(settings, codec, advertised_url), settings.max_body_bytes, bulk_limits)
 
 
 def serve(settings: Settings) -> None:

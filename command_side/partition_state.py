@@ -6,13 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from command_side.domain.order import Order, evolve
-from eventlog.recorded import Metadata, RecordedEvent, TermFilter
+from eventlog.recorded import RecordedEvent, TermFilter
 from schemas.events import OrderEvent, WriterElected
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer a command of `time` got, kept to give a repeat of its key the same one."""
+    """The answer a command got that was recorded at `time`, kept to give a repeat of its key the same one."""
 
     fingerprint: str
     version: int
@@ -38,23 +38,25 @@ class PartitionState:
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold one record read from the log. Raises ValueError when it is not the next one."""
-        offset, event, metadata = recorded.position.offset, recorded.event, recorded.metadata
+        offset, event = recorded.position.offset, recorded.event
         if offset != self.next_offset:
             raise ValueError(f"offset {offset} follows {self.next_offset - 1}: the log has a hole or a transaction")
         if self.terms.admits(recorded):
             if isinstance(event, WriterElected):
                 self.owner = event
             else:
-                self._fold(event, metadata, offset)
+                self._fold(event, recorded)
         self.next_offset = offset + 1
 
     def forget(self, before: datetime) -> None:
-        """Drop the receipts of commands older than `before`: a repeat of such a key is a new command."""
+        """Drop the receipts of commands recorded before `before`: a repeat of such a key is a new command."""
         while self.receipts and next(iter(self.receipts.values())).time < before:
             self.receipts.popitem(last=False)
 
-    def _fold(self, event: OrderEvent, metadata: Metadata, offset: int) -> None:
+    def _fold(self, event: OrderEvent, recorded: RecordedEvent) -> None:
+        metadata = recorded.metadata
         self.orders[event.order_id] = evolve(self.orders.get(event.order_id), event)
         if metadata.fingerprint:
-            receipt = Receipt(metadata.fingerprint, metadata.version, offset, metadata.time)
+            # Not the event's own time: an imported order's is long ago, and its key is new.
+            receipt = Receipt(metadata.fingerprint, metadata.version, recorded.position.offset, recorded.recorded_at)
             self.receipts[event.order_id, metadata.command_id] = receipt

@@ -51,10 +51,10 @@ class PartitionWriter:
         self._in_hand: list[_Waiting] = []
         self._was_in_office = False
 
-    async def submit(self, request: CommandRequest) -> Outcome:
-        """Have a command decided and its events appended.
+    def enqueue(self, request: CommandRequest) -> "asyncio.Future[Outcome]":
+        """Have a command decided and its events appended, after those that were enqueued before it.
 
-        Raises Unavailable when it was not tried, Unanswered when nobody can tell.
+        Raises Unavailable when it was not tried; the future may raise it too, or Unanswered when nobody can tell.
         """
         if self.phase is not Phase.SERVING:
             raise Unavailable(f"partition {self.partition}: {self.reason}")
@@ -63,7 +63,7 @@ class PartitionWriter:
             self._queue.put_nowait((request, answer))
         except asyncio.QueueFull:
             raise Unavailable(f"partition {self.partition} has too many commands waiting") from None
-        return await answer
+        return answer
 
     async def run(self) -> None:
         """Stand and serve until cancelled, or deposed by another writer."""

@@ -51,11 +51,27 @@ class Writers:
         self._in_flight += 1
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await writer.submit(request)
+                return await writer.enqueue(request)
         except TimeoutError:
             raise Unanswered(f"no answer within {self._deadline_s:g} s") from None
         finally:
             self._in_flight -= 1
+
+    def enqueue(self, request: CommandRequest) -> "asyncio.Future[Outcome]":
+        """As `submit`, without waiting: the deadline is the caller's, who cancels the future when it is past.
+
+        Raises Unavailable when it was not tried; the future may raise it too, or Unanswered.
+        """
+        if self._in_flight >= self._most_in_flight:
+            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
+        writer = self._writers[partition_of(request.command.order_id, len(self._writers))]
+        outcome = writer.enqueue(request)
+        self._in_flight += 1
+        outcome.add_done_callback(self._landed)
+        return outcome
+
+    def _landed(self, _: "asyncio.Future[Outcome]") -> None:
+        self._in_flight -= 1
 
     def status(self) -> list[PartitionStatus]:
         """Every partition's standing, in order."""

@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from command_side.api import health, routes
+from command_side.api import bulk, health, routes
+from command_side.api.bulk import BulkLimits
 from command_side.writers import Writers
 from service import problems
 from service.bodies import JsonBodies
@@ -16,7 +17,9 @@ An answer of 200 or 201 means that the events are in the log, exactly once, for 
 back from the query API, with the answer's `Orderlog-Position` in `Orderlog-Min-Position`."""
 
 
-def create_app(run_writers: Callable[[], AbstractAsyncContextManager[Writers]], max_body_bytes: int) -> FastAPI:
+def create_app(
+    run_writers: Callable[[], AbstractAsyncContextManager[Writers]], max_body_bytes: int, bulk_limits: BulkLimits
+) -> FastAPI:
     """The application; `run_writers` opens the writers when it starts and closes them when it stops."""
 
     @asynccontextmanager
@@ -26,8 +29,10 @@ def create_app(run_writers: Callable[[], AbstractAsyncContextManager[Writers]], 
             yield
 
     app = FastAPI(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
-    app.add_middleware(JsonBodies, max_bytes=max_body_bytes)
+    app.add_middleware(JsonBodies, max_bytes=max_body_bytes, streamed=frozenset({bulk.PATH}))
+    app.state.bulk_limits = bulk_limits
     app.include_router(routes.router)
+    app.include_router(bulk.router)
     app.include_router(health.router)
     problems.install(app)
     return app

@@ -23,7 +23,8 @@ def place(order_id: UUID) -> PlaceOrder:
 
 def request(command: Command, key: str = "", body: str = "", expected: int | None = None) -> CommandRequest:
     fingerprint = f"fingerprint of {body}" if key else ""
-    return CommandRequest(command, key or str(uuid4()), fingerprint, expected, datetime.now(UTC), "correlation")
+    now = datetime.now(UTC)
+    return CommandRequest(command, key or str(uuid4()), fingerprint, expected, now, now, "correlation")
 
 
 def batch(state: PartitionState, codec: Codec | None = None) -> Batch:
@@ -65,8 +66,8 @@ def test_a_repeated_key_gets_the_same_answer_and_no_event() -> None:
 def test_keys_are_forgotten_by_age_and_a_repeat_is_then_a_new_command() -> None:
     state, old, recent = PartitionState(), uuid4(), uuid4()
     group = batch(state)
-    group.decide(replace(request(place(old), key="k"), time=datetime(2026, 1, 1, tzinfo=UTC)))
-    group.decide(replace(request(place(recent), key="k"), time=datetime(2026, 1, 9, tzinfo=UTC)))
+    group.decide(replace(request(place(old), key="k"), recorded_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    group.decide(replace(request(place(recent), key="k"), recorded_at=datetime(2026, 1, 9, tzinfo=UTC)))
     group.commit()
     state.forget(before=datetime(2026, 1, 2, tzinfo=UTC))
     assert set(state.receipts) == {(recent, "k")}

@@ -1,0 +1,182 @@
+"""`POST /commands`: a command a line, a result a line, in order, while the request is still being read.
+
+No task and no timer for each line: a line is a future in a bounded queue. While the queue is full nothing more is
+read, so a body of any length takes no more memory than its window, and a client that reads slowly sends slowly.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from command_side.api import bulk_lines
+from command_side.api.bulk_lines import Asked, read_line
+from command_side.api.direct import CommandRoute
+from command_side.api.lines import Lines
+from command_side.api.preconditions import traceparent
+from command_side.api.refusals import Refused, refusal
+from command_side.outcomes import Accepted, CommandRequest, Outcome, Unanswered, Unavailable
+from command_side.writers import Writers
+from service.bodies import require_media_type
+from service.problems import described, http_problem, internal_error, invalid_request
+
+PATH = "/commands"
+_FLUSH_BYTES = 32 * 1024
+
+router = APIRouter(tags=["commands"], route_class=CommandRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkLimits:
+    """How much of a bulk request: bytes of a line, commands under way, and seconds that each may take."""
+
+    max_line_bytes: int
+    max_under_way: int
+    deadline_s: float
+
+
+@router.post(PATH, response_model=None, **bulk_lines.documented(PATH))
+async def commands(request: Request) -> Response:
+    """Many commands in one request.
+
+    The body has one command a line, each with its own `idempotency_key`; the answer has one result a line, in the
+    order of the lines, streamed while the request is still being read. Commands on one order are carried out in the
+    order of their lines. A line that is refused does not hold up those after it: `if_match` makes one depend on
+    another. Results say what the REST request of the same command would have been answered, and a key that was used
+    there counts here. Blank lines have no result. A client that reads no results before it has sent all its lines
+    must not send more of them in one request than `ORDERLOG_MAX_BULK_COMMANDS`.
+    """
+    require_media_type(request.scope, bulk_lines.MEDIA_TYPE)
+    return _BulkAnswer(request)
+
+
+async def submit_line(writers: Writers, submission: CommandRequest) -> asyncio.Future[Outcome]:
+    """Hand one line's command to its partition's writer; what it returns becomes the outcome. Raises Unavailable."""
+    return writers.enqueue(submission)
+
+
+_Result = asyncio.Future[Outcome] | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A line's command and what will come of it, at `deadline` (the loop's clock) at the latest."""
+
+    number: int
+    asked: Asked
+    result: _Result
+    deadline: float
+
+
+class _BulkAnswer(Response):
+    """Reads the request and answers it at the same time."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(media_type=bulk_lines.MEDIA_TYPE)
+        del self.headers["content-length"]
+        self._request = request
+        self._trace = traceparent(request)
+        self._limits: BulkLimits = request.app.state.bulk_limits
+        self._writers: Writers = request.app.state.writers
+        # Bytes are the result of a line that asked for nothing; None is the end.
+        self._window: asyncio.Queue[_UnderWay | bytes | None] = asyncio.Queue(self._limits.max_under_way)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer every line; a client that goes away ends it, with what was submitted carried out."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read())
+            await self._answer(send)
+
+    async def _read(self) -> None:
+        lines = Lines(self._limits.max_line_bytes)
+        try:
+            async for piece in self._request.stream():
+                await self._take(lines.feed(piece))
+                await asyncio.sleep(0)  # other requests, too, want this process
+            await self._take(lines.end())
+        except ClientDisconnect:
+            pass
+        finally:
+            await self._window.put(None)
+
+    async def _take(self, lines: Iterable[tuple[int, bytes | None]]) -> None:
+        now, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + self._limits.deadline_s
+        for number, line in lines:
+            if line is None:
+                detail = f"a line may have at most {self._limits.max_line_bytes} bytes"
+                await self._window.put(_problem(number, http_problem(PATH, 413, detail)))
+                continue
+            try:
+                asked = read_line(line, now, self._trace)
+            except ValidationError as error:
+                await self._window.put(_problem(number, invalid_request(PATH, bulk_lines.errors(error))))
+                continue
+            await self._window.put(_UnderWay(number, asked, await self._submitted(asked), deadline))
+
+    async def _submitted(self, asked: Asked) -> _Result:
+        try:
+            return await submit_line(self._writers, asked.submission)
+        except Unavailable as unavailable:
+            return unavailable
+
+    async def _answer(self, send: Send) -> None:
+        # Not before the first line was read: a client that waits to be asked for its body gets to hear that first.
+        next_ = await self._window.get()
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        ready: list[bytes] = []
+        size = 0
+        while next_ is not None:
+            if ready and (size > _FLUSH_BYTES or not _is_there(next_)):
+                await send({"type": "http.response.body", "body": b"".join(ready), "more_body": True})
+                ready, size = [], 0
+            ready.append(next_ if isinstance(next_, bytes) else await _result(next_))
+            size += len(ready[-1])
+            if self._window.empty():
+                await send({"type": "http.response.body", "body": b"".join(ready), "more_body": True})
+                ready, size = [], 0
+            next_ = await self._window.get()
+        await send({"type": "http.response.body", "body": b"".join(ready)})
+
+
+def _is_there(line: _UnderWay | bytes) -> bool:
+    return not isinstance(line, _UnderWay) or isinstance(line.result, Unavailable) or line.result.done()
+
+
+async def _result(line: _UnderWay) -> bytes:
+    outcome = await _outcome(line)
+    if isinstance(outcome, Accepted):
+        # Nothing in it needs escaping.
+        told = f'"order_id":"{outcome.order_id}","version":{outcome.version},"position":"{outcome.position}"'
+        return f'{{"line":{line.number},"status":{line.asked.kind.success},{told}}}\n'.encode()
+    instance = line.asked.kind.address(line.asked.submission.command)
+    if outcome is None:
+        return _problem(line.number, internal_error(instance))
+    told_why = refusal(outcome)
+    body = described(instance, told_why.status, told_why.slug, told_why.title, told_why.detail, told_why.members)
+    return _problem(line.number, body)
+
+
+async def _outcome(line: _UnderWay) -> Accepted | Refused | None:
+    """What became of a line; None when a bug kept it from being decided, which the writer has logged."""
+    result = line.result
+    if isinstance(result, Unavailable):
+        return result
+    if not result.done():
+        await asyncio.wait({result}, timeout=line.deadline - asyncio.get_running_loop().time())
+    if not result.done():
+        result.cancel()
+        return Unanswered("no answer within the deadline of a command")
+    error = result.exception()
+    if error is None:
+        return result.result()
+    return error if isinstance(error, Unavailable | Unanswered) else None
+
+
+def _problem(number: int, body: dict[str, object]) -> bytes:
+    return msgspec.json.encode({"line": number, "status": body["status"], "problem": body}) + b"\n"
