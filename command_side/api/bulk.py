@@ -101,9 +101,8 @@ class _BulkAnswer(Response):
                 await asyncio.sleep(0)  # other requests, too, want this process
             await self._take(lines.end())
         except ClientDisconnect:
-            pass
-        finally:
-            await self._window.put(None)
+            pass  # what was submitted is carried out; nobody reads what became of it
+        await self._window.put(None)
 
     async def _take(self, lines: Iterable[tuple[int, bytes | None]]) -> None:
         now, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + self._limits.deadline_s
