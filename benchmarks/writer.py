@@ -32,7 +32,7 @@ async def measure(settings: Settings) -> list[Figure]:
         ahead = iter(requests)
         await asyncio.gather(*(_submit_all(writers, ahead) for _ in range(_AT_ONCE)))
         ours = _COMMANDS / (time.perf_counter() - start)
-    bare = await _bare_rate(settings, codec, requests)
+    bare = await bare_rate(settings, codec, requests)
     return [Figure("commands, writers without HTTP", ours, "1/s", "bare appends", bare)]
 
 
@@ -41,7 +41,7 @@ async def _submit_all(writers: Writers, ahead: Iterator[CommandRequest]) -> None
         await writers.submit(submission)
 
 
-async def _bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
+async def bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
     """Records per second when what was decided beforehand is only appended, one batch of 100 after the other."""
     batch = Batch(0, PartitionState(), codec, term=1)
     for submission in requests:

@@ -47,9 +47,10 @@ class OrderFile:
         if self._format is Format.NDJSON:
             yield from ndjson.read(self._lines())
             return
-        text = io.TextIOWrapper(self._file, "utf-8-sig", newline="")
+        # Kept, since it closes the file when it goes.
+        self._text = io.TextIOWrapper(self._file, "utf-8-sig", newline="")
         try:
-            yield from csv_orders.read(text)
+            yield from csv_orders.read(self._text)
         except UnicodeDecodeError as error:
             raise BadInput(f"{self._path} is not UTF-8 ({error.reason}); save it as CSV UTF-8") from error
 
@@ -58,7 +59,6 @@ class OrderFile:
         while line := self._file.readline(_LONGEST_LINE_BYTES + 1):
             number += 1
             if len(line) > _LONGEST_LINE_BYTES:
-                raise BadInput(
-                    f"line {number} of {self._path} has more than {_LONGEST_LINE_BYTES} bytes; is it NDJSON?"
-                )
+                most = _LONGEST_LINE_BYTES // 2**20
+                raise BadInput(f"line {number} of {self._path} has more than {most} MB; write one order a line")
             yield line

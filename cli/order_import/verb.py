@@ -19,6 +19,7 @@ from cli.order_import.keys import Keys
 from cli.order_import.orders import Unreadable
 from cli.order_import.rejects import Rejects
 from cli.order_import.sending import Accepted, AlreadyThere, Fate, Keyed, Rejected, Sender
+from schemas.errors import BadInput
 
 _REFRESH_S = 0.2
 _UNREADABLE = {"type": "urn:orderlog:problem:unreadable-order", "title": "The order cannot be read", "status": 422}
@@ -49,12 +50,9 @@ def import_orders(
     """
     given = settings.of_running_stack()
     url = to or f"http://{given.command_api_host}:{given.command_api_port}"
-    source = OrderFile(file, format_)
-    name = Path("standard-input") if str(file) == "-" else file
-    work = Import(source, Rejects(rejected or name.with_name(f"{name.name}.rejected.ndjson")))
+    work = Import(OrderFile(file, format_), Rejects(_rejects_of(file, rejected)), Console(stderr=True))
     try:
-        with work.shown(Console(stderr=True)) as bar:
-            asyncio.run(work.run(url, bar))
+        asyncio.run(work.run(url))
     except KeyboardInterrupt:
         typer.echo("orderlog: interrupted; run the same command again to go on, nothing is doubled", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -65,12 +63,21 @@ def import_orders(
         raise typer.Exit(FAILED)
 
 
+def _rejects_of(file: Path, given: Path | None) -> Path:
+    name = Path("standard-input") if str(file) == "-" else file
+    rejects = given or name.with_name(f"{name.name}.rejected.ndjson")
+    if rejects.absolute() == file.absolute():
+        raise BadInput(f"--rejected {rejects} is the file that is imported; name another")
+    return rejects
+
+
 @dataclass(slots=True)
 class Import:
     """One run: what was read of `source`, and what became of it."""
 
     source: OrderFile
     rejects: Rejects
+    console: Console
     accepted: int = 0
     already_there: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -86,21 +93,21 @@ class Import:
         """Orders per second, from the start until now."""
         return self.done / max(time.monotonic() - self.began, 1e-9)
 
-    async def run(self, url: str, bar: Progress) -> None:
-        """Read all and send it; returns when every order has its fate."""
-        task = bar.add_task("import", total=self.source.total_bytes, about="")
+    async def run(self, url: str) -> None:
+        """Read all and send it, with a bar on a terminal; returns when every order has its fate."""
         sender = Sender(url, self._settled, self._explain)
-        with Keys() as keys:
+        with Keys() as keys, self._bar() as bar:
+            task = bar.add_task("import", total=self.source.total_bytes, about="")
             sending = asyncio.create_task(sender.send_all(self._orders(keys)))
             while not (await asyncio.wait({sending}, timeout=_REFRESH_S))[0]:
                 bar.update(task, completed=self.source.read_bytes(), about=self._about())
             await sending
 
-    def shown(self, console: Console) -> Progress:
-        """The bar: how far the file was read, what became of it, the rate and the time left."""
+    def _bar(self) -> Progress:
+        """How far the file was read, the time left by that, what became of the orders, and the rate."""
         about = TextColumn("{task.fields[about]}")
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), about)
-        return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        return Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
 
     def summary(self) -> dict[str, object]:
         """What became of it, for programs."""
@@ -141,4 +148,6 @@ class Import:
                 self.rejects.add(order.line, problem, order.body)
 
     def _explain(self, reason: str) -> None:
+        if not self.waiting and not self.console.is_terminal:
+            self.console.print(f"… waiting: {reason}", highlight=False, soft_wrap=True)
         self.waiting = reason
