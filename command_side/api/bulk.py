@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -64,9 +65,11 @@ async def submit_line(writers: Writers, submission: CommandRequest) -> asyncio.F
 _Result = asyncio.Future[Outcome] | Unavailable
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A line's command and what will come of it, at `deadline` (the loop's clock) at the latest."""
+class _UnderWay(NamedTuple):
+    """A line's command and what will come of it, at `deadline` (the loop's clock) at the latest.
+
+    A tuple, as `Asked` is: one is made for each line, which a frozen dataclass makes three times as dear.
+    """
 
     number: int
     asked: Asked
@@ -144,7 +147,7 @@ class _BulkAnswer(Response):
 
 
 def _is_there(line: _UnderWay | bytes) -> bool:
-    return not isinstance(line, _UnderWay) or isinstance(line.result, Unavailable) or line.result.done()
+    return isinstance(line, bytes) or isinstance(line.result, Unavailable) or line.result.done()
 
 
 async def _result(line: _UnderWay) -> bytes:

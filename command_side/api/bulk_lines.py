@@ -1,10 +1,9 @@
 """A line of a bulk request: from its bytes to a command, and what the OpenAPI document says of it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -21,8 +20,7 @@ _Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 _Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a line asks for."""
 
     kind: Kind
