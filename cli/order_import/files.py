@@ -29,12 +29,15 @@ class OrderFile:
     """A file that is open for reading; `total_bytes` is None when nobody knows."""
 
     def __init__(self, path: Path, given: Format | None) -> None:
-        """Raises BadInput when the format is not given and not to be seen from the name, OSError as `open` does."""
+        """Raises BadInput when there is no such file, or its format is not given and not to be seen from the name."""
         format_ = given or (Format.NDJSON if path == _STDIN else _BY_EXTENSION.get(path.suffix.lower()))
         if format_ is None:
             raise BadInput(f"{path} is neither .ndjson, .jsonl nor .csv; say --format ndjson or --format csv")
         self._format = format_
-        self._file: BinaryIO = sys.stdin.buffer if path == _STDIN else path.open("rb")
+        try:
+            self._file: BinaryIO = sys.stdin.buffer if path == _STDIN else path.open("rb")
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}") from error
         self.total_bytes = None if path == _STDIN else path.stat().st_size
         self._path = path
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -60,12 +61,10 @@ def test_both_shapes_of_csv_are_the_orders_they_were_made_of(wanted: list[dict[s
 @given(st.text('ab,"\n;*@1 ', max_size=60))
 def test_no_csv_is_too_strange(rows: str) -> None:
     for header in ([*ABOUT, *ADDRESS, *ITEM], [*ABOUT, *ADDRESS, "lines"]):
-        try:
+        found: list[Found] = []
+        with suppress(BadInput):
             found = read_csv(f"{','.join(header)}\n{rows}")
-        except BadInput as refused:
-            assert str(refused).startswith("line ")
-        else:
-            assert all(one.line >= 2 for one in found)
+        assert all(one.line >= 2 for one in found)
 
 
 def test_rows_of_one_order_stand_together_and_others_are_orders_of_their_own() -> None:
