@@ -113,7 +113,7 @@ class Sender:
         received, reason = bytearray(), "the answer ended before its last line"
         try:
             async with client.stream("POST", self._url, content=content, headers=_HEADERS) as answer:
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != httpx.codes.OK or not _is_of_lines(answer):
                     return list(orders), _whole_refusal(answer)
                 async for piece in answer.aiter_raw():
                     received += piece
@@ -134,6 +134,10 @@ class Sender:
                 left.append(order)
                 reason = str((result.problem or {}).get("detail"))
         return left + list(orders[len(results) :]), reason
+
+
+def _is_of_lines(answer: httpx.Response) -> bool:
+    return answer.headers.get("content-type", "").startswith(_HEADERS["Content-Type"])
 
 
 def _whole_refusal(answer: httpx.Response) -> str:

@@ -50,6 +50,8 @@ def import_orders(
     """
     given = settings.of_running_stack()
     url = to or f"http://{given.command_api_host}:{given.command_api_port}"
+    if not url.startswith(("http://", "https://")):
+        raise BadInput(f"--to {url} is no URL; write one such as http://127.0.0.1:8000")
     work = Import(OrderFile(file, format_), Rejects(_rejects_of(file, rejected)), Console(stderr=True))
     try:
         asyncio.run(work.run(url))

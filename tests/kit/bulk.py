@@ -26,10 +26,10 @@ def results(content: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
-async def stream(url: str, lines: Iterable[Any], receive_buffer: int = 0) -> AsyncIterator[dict[str, Any]]:
-    """Send `lines` in chunks of their own and yield each result when it is asked for, not before."""
+async def stream(url: str, lines: Iterable[Any]) -> AsyncIterator[dict[str, Any]]:
+    """Send `lines` in chunks of their own and yield each result; what is not asked for yet is not read either."""
     where = urlsplit(url)
-    reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=receive_buffer or 2**16)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
     head = f"POST /commands HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/x-ndjson\r\n"
     writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
 

@@ -25,7 +25,7 @@ from tests.cli.order_import.csv_files import ABOUT, ADDRESS, ITEM, rows_of_items
 from tests.kit.requests import order
 from tests.kit.worlds import CommandApi, Worker, eventually, log_of, prepare
 
-MANY = 12_000
+MANY = 8_000
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ async def test_rejected_orders_are_written_down_mended_and_imported(api: Command
     assert (summary["accepted"], summary["rejected"]) == (5, 5)
     rejects = Path(summary["rejected_file"])
     assert rejects == tmp_path / "orders.ndjson.rejected.ndjson"
-    told = sorted(map(json.loads, rejects.read_text().splitlines()), key=lambda one: int(one["line"]))
+    told = _lines(rejects)
     assert [one["line"] for one in told] == [4, 5, 6, 9, 11]
     assert [one["order"] for one in told] == [*bad, "{", []]
     for one, says in zip(
@@ -186,6 +186,11 @@ async def test_both_shapes_of_csv_and_when_an_order_was_placed_reach_the_view(ap
         assert row["total"] == sum(line["quantity"] * line["unit_price"] for line in one["lines"])
     recording = {one.recorded_at.year for one in await placed(api)}
     assert 2024 not in recording
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The file's objects, by their line."""
+    return sorted(map(json.loads, file.read_text().splitlines()), key=lambda one: int(one["line"]))
 
 
 def _rows(settings: Settings) -> list[dict[str, Any]]:
@@ -245,3 +250,7 @@ async def test_what_takes_no_bulk_commands_is_named(api: CommandApi, tmp_path: P
     _, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 1
     assert "answers 404: it is not orderlog's command API" in err
+    process = spawn(api, str(tmp_path / "orders.ndjson"), "--to", "localhost:8000")
+    _, err = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 2
+    assert "--to localhost:8000 is no URL" in err
