@@ -137,7 +137,8 @@ class Sender:
 
 
 def _is_of_lines(answer: httpx.Response) -> bool:
-    return answer.headers.get("content-type", "").startswith(_HEADERS["Content-Type"])
+    given: str = answer.headers.get("content-type", "")
+    return given.startswith(_HEADERS["Content-Type"])
 
 
 def _whole_refusal(answer: httpx.Response) -> str:

@@ -108,42 +108,43 @@ class _BulkAnswer(Response):
         await self._window.put(None)
 
     async def _take(self, lines: Iterable[tuple[int, bytes | None]]) -> None:
-        now, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + self._limits.deadline_s
         for number, line in lines:
             if line is None:
                 detail = f"a line may have at most {self._limits.max_line_bytes} bytes"
                 await self._window.put(_problem(number, http_problem(PATH, 413, detail)))
                 continue
             try:
-                asked = read_line(line, now, self._trace)
+                asked = read_line(line, datetime.now(UTC), self._trace)
             except ValidationError as error:
                 await self._window.put(_problem(number, invalid_request(PATH, bulk_lines.errors(error))))
                 continue
-            await self._window.put(_UnderWay(number, asked, await self._submitted(asked), deadline))
+            await self._window.put(await self._under_way(number, asked))
 
-    async def _submitted(self, asked: Asked) -> _Result:
+    async def _under_way(self, number: int, asked: Asked) -> _UnderWay:
+        deadline = asyncio.get_running_loop().time() + self._limits.deadline_s
         try:
-            return await submit_line(self._writers, asked.submission)
+            return _UnderWay(number, asked, await submit_line(self._writers, asked.submission), deadline)
         except Unavailable as unavailable:
-            return unavailable
+            return _UnderWay(number, asked, unavailable, deadline)
 
     async def _answer(self, send: Send) -> None:
         # Not before the first line was read: a client that waits to be asked for its body gets to hear that first.
-        next_ = await self._window.get()
+        line = await self._window.get()
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        ready: list[bytes] = []
-        size = 0
-        while next_ is not None:
-            if ready and (size > _FLUSH_BYTES or not _is_there(next_)):
-                await send({"type": "http.response.body", "body": b"".join(ready), "more_body": True})
-                ready, size = [], 0
-            ready.append(next_ if isinstance(next_, bytes) else await _result(next_))
-            size += len(ready[-1])
-            if self._window.empty():
-                await send({"type": "http.response.body", "body": b"".join(ready), "more_body": True})
-                ready, size = [], 0
-            next_ = await self._window.get()
-        await send({"type": "http.response.body", "body": b"".join(ready)})
+        ready = bytearray()
+        while line is not None:
+            if ready and not _is_there(line):
+                await _send_on(send, ready)
+            ready += line if isinstance(line, bytes) else await _result(line)
+            if len(ready) > _FLUSH_BYTES or self._window.empty():
+                await _send_on(send, ready)
+            line = await self._window.get()
+        await send({"type": "http.response.body", "body": bytes(ready)})
+
+
+async def _send_on(send: Send, ready: bytearray) -> None:
+    await send({"type": "http.response.body", "body": bytes(ready), "more_body": True})
+    ready.clear()
 
 
 def _is_there(line: _UnderWay | bytes) -> bool:
