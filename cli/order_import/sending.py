@@ -13,7 +13,7 @@ from schemas.errors import Explained
 
 # A request's lines stay below what the API takes in before its results must be read (ORDERLOG_MAX_BULK_COMMANDS).
 _BATCH_ORDERS, _BATCH_BYTES = 1_000, 1024 * 1024
-_AT_ONCE = 4
+_AT_ONCE, _READY = 4, 2
 _HEADERS = {"Content-Type": "application/x-ndjson"}
 _TIMEOUT_S = 60.0  # without a byte; the API answers a command, if only with 503, well before
 _EXISTS = "urn:orderlog:problem:order-exists"
@@ -80,15 +80,16 @@ class Sender:
     async def send_all(self, orders: Iterable[Keyed]) -> None:
         """Return once every order has its fate, however long the API is away. Raises NotTheCommandApi.
 
-        No more of `orders` is taken than is under way.
+        No more of `orders` is taken than is under way and a little ahead of it.
         """
-        batches = _batches(orders)
+        # Two are ready before they are needed, so that the API has work while the file is read.
+        ready: asyncio.Queue[list[Keyed] | None] = asyncio.Queue(_READY)
         async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
             # Not a task group: its errors come in groups, which nobody above expects.
-            await asyncio.gather(*(self._send_some(client, batches) for _ in range(_AT_ONCE)))
+            await asyncio.gather(_read_ahead(orders, ready), *(self._send_some(client, ready) for _ in range(_AT_ONCE)))
 
-    async def _send_some(self, client: httpx.AsyncClient, batches: Iterator[list[Keyed]]) -> None:
-        for batch in batches:
+    async def _send_some(self, client: httpx.AsyncClient, ready: "asyncio.Queue[list[Keyed] | None]") -> None:
+        while batch := await ready.get():
             await self._deliver(client, batch)
 
     async def _deliver(self, client: httpx.AsyncClient, batch: list[Keyed]) -> None:
@@ -159,6 +160,14 @@ def _fate(order: Keyed, result: _Result) -> Fate | None:
     if result.problem["type"] == _EXISTS and not order.named:
         return AlreadyThere()
     return Rejected(result.problem)
+
+
+async def _read_ahead(orders: Iterable[Keyed], ready: "asyncio.Queue[list[Keyed] | None]") -> None:
+    for batch in _batches(orders):
+        await ready.put(batch)
+        await asyncio.sleep(0)  # what was sent meanwhile, and answered, is not to wait for the next
+    for _ in range(_AT_ONCE):
+        await ready.put(None)
 
 
 def _batches(orders: Iterable[Keyed]) -> Iterator[list[Keyed]]:

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from command_side.api.kinds import KINDS, Kind
@@ -16,6 +16,7 @@ from service import problems
 
 MEDIA_TYPE = "application/x-ndjson"
 
+_NO_COMMAND = "no_command"
 _Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 _Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
 
@@ -57,7 +58,7 @@ def errors(error: ValidationError) -> list[ErrorDetails]:
 
 
 def _whole(error: ErrorDetails) -> tuple[str, ...]:
-    return ("command",) if error["type"].startswith("union_tag") else ()
+    return ("command",) if error["type"] == _NO_COMMAND else ()
 
 
 def _model(kind: Kind) -> type[BaseModel]:
@@ -72,7 +73,10 @@ def _model(kind: Kind) -> type[BaseModel]:
     return create_model(f"{kind.name}_line", __config__=ConfigDict(extra="forbid"), **fields)
 
 
-_ANY_LINE: Any = Annotated[reduce(or_, map(_model, KINDS.values())), Field(discriminator="command")]
+_BY_NAME = Discriminator(
+    "command", custom_error_type=_NO_COMMAND, custom_error_message=f"Input should be one of {', '.join(KINDS)}"
+)
+_ANY_LINE: Any = Annotated[reduce(or_, map(_model, KINDS.values())), _BY_NAME]
 _LINE: TypeAdapter[Any] = TypeAdapter(_ANY_LINE)
 
 _ORDER = "11111111-2222-4333-8444-555555555555"

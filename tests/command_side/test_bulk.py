@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Send
 
 from command_side.api.app import create_app
 from command_side.api.bulk import BulkLimits
-from command_side.outcomes import Outcome
+from command_side.outcomes import Outcome, Unavailable
 from eventlog.reader import log_ends
 from local_stack.infrastructure import Infrastructure
 from tests.conftest import settings_for
@@ -74,7 +74,7 @@ def test_a_bad_line_is_refused_and_the_others_go_on(api: CommandApi) -> None:
         (b'{"command": "\xff"}', 422, "Invalid JSON"),
         (b"[]", 422, "Input should be an object"),
         (b"[" * 100_000, 422, "Invalid JSON"),
-        ({}, 422, "command: "),
+        ({}, 422, "command: Input should be one of place_order, "),
         ({"command": "fly", "idempotency_key": "k"}, 422, "command: "),
         ({"command": "confirm_order", "order_id": order_id}, 422, "idempotency_key: Field required"),
         ({"command": "confirm_order", "idempotency_key": "a b", "order_id": order_id}, 422, "idempotency_key: "),
@@ -186,20 +186,29 @@ async def _events(api: CommandApi) -> int:
 
 
 class _NeverDone:
-    """Writers that take everything and answer nothing."""
+    """Writers that take `most` commands, refuse all others, and answer none."""
 
-    def __init__(self) -> None:
-        self.taken = 0
+    def __init__(self, most: int) -> None:
+        self.most, self.taken = most, 0
 
     def enqueue(self, _: object) -> "asyncio.Future[Outcome]":
+        if self.taken >= self.most:
+            raise Unavailable("enough")
         self.taken += 1
         return asyncio.get_running_loop().create_future()
 
 
+async def call(limits: BulkLimits, writers: _NeverDone, receive: Receive, send: Send) -> None:
+    """A bulk request to an application with these writers."""
+    app = create_app(None, 10_000, limits)  # type: ignore[arg-type]
+    app.state.writers = writers
+    headers = [(b"content-type", b"application/x-ndjson")]
+    scope = {"type": "http", "method": "POST", "path": "/commands", "headers": headers, "query_string": b"", "app": app}
+    await app(scope, receive, send)
+
+
 async def test_no_more_is_read_than_may_be_under_way() -> None:
-    app = create_app(None, 10_000, BulkLimits(10_000, 50, deadline_s=60.0))  # type: ignore[arg-type]
-    writers = app.state.writers = _NeverDone()
-    pieces = 0
+    writers, pieces = _NeverDone(most=1_000), 0
 
     async def receive() -> Message:
         nonlocal pieces
@@ -209,9 +218,7 @@ async def test_no_more_is_read_than_may_be_under_way() -> None:
     async def send(_: Message) -> None:
         pass
 
-    headers = [(b"content-type", b"application/x-ndjson")]
-    scope = {"type": "http", "method": "POST", "path": "/commands", "headers": headers, "query_string": b"", "app": app}
-    request = asyncio.create_task(app(scope, receive, send))
+    request = asyncio.create_task(call(BulkLimits(10_000, 50, deadline_s=60.0), writers, receive, send))
     await eventually(lambda: writers.taken >= 50)
     for _ in range(1_000):
         await asyncio.sleep(0)
@@ -219,6 +226,22 @@ async def test_no_more_is_read_than_may_be_under_way() -> None:
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
+
+
+async def test_a_line_that_is_not_answered_or_not_taken_is_503() -> None:
+    sent = bytearray()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body([place("taken"), place("refused")]), "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.extend(message.get("body", b""))
+
+    await call(BulkLimits(10_000, 50, deadline_s=0.01), _NeverDone(most=1), receive, send)
+    told = results(bytes(sent))
+    assert [one["status"] for one in told] == [503, 503]
+    types = [one["problem"]["type"].rpartition(":")[2] for one in told]
+    assert types == ["outcome-unknown", "unavailable"]
 
 
 async def test_when_it_was_placed_is_told_apart_from_when_it_was_recorded(api: CommandApi) -> None:
