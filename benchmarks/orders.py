@@ -26,8 +26,8 @@ def order() -> PlaceOrder:
 
 def request(command: Command) -> CommandRequest:
     """The command as the API would submit it, with a key."""
-    key = uuid4().hex
-    return CommandRequest(command, key, key, None, datetime.now(UTC), key)
+    key, now = uuid4().hex, datetime.now(UTC)
+    return CommandRequest(command, key, key, None, now, now, key)
 
 
 def empty_state(settings: Settings) -> PartitionState:

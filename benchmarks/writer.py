@@ -31,7 +31,7 @@ async def measure(settings: Settings) -> list[Figure]:
         ahead = iter(requests)
         await asyncio.gather(*(_submit_all(router, ahead) for _ in range(_AT_ONCE)))
         ours = _COMMANDS / (time.perf_counter() - start)
-    bare = await _bare_rate(settings, codec, requests)
+    bare = await bare_rate(settings, codec, requests)
     return [Figure("commands, writers without HTTP", ours, "1/s", "bare appends", bare)]
 
 
@@ -40,7 +40,7 @@ async def _submit_all(router: Router, ahead: Iterator[CommandRequest]) -> None:
         await router.submit(submission)
 
 
-async def _bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
+async def bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
     """Records per second when what was decided beforehand is only appended, one batch of 100 after the other."""
     batch = Batch(0, empty_state(settings), codec, term=1)
     for submission in requests:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from command_side.api.app import create_app
+from command_side.api.bulk import BulkLimits
 from command_side.election import Candidate
 from command_side.owners import Owners
 from command_side.ownership import Ownership
@@ -65,7 +66,8 @@ async def running_router(settings: Settings, codec: Codec, advertised_url: str) 
 
 def build_app(settings: Settings, codec: Codec, advertised_url: str) -> FastAPI:
     """The command API that `settings` describe, reached by others at `advertised_url`."""
-    return create_app(lambda: running_router(settings, codec, advertised_url), settings.max_body_bytes)
+    bulk_limits = BulkLimits(settings.max_body_bytes, settings.max_bulk_commands)
+    return create_app(lambda: running_router(settings, codec, advertised_url), settings.max_body_bytes, bulk_limits)
 
 
 def serve(settings: Settings) -> None:

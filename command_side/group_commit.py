@@ -78,7 +78,7 @@ class Batch:
         self._orders[after.order_id] = after
         self._last_event_id = f"{after.order_id}/{after.version}"
         if request.fingerprint:
-            receipt = Receipt(request.fingerprint, after.version, offset, request.time)
+            receipt = Receipt(request.fingerprint, after.version, offset, request.recorded_at)
             self._receipts[after.order_id, request.command_id] = receipt
         return Accepted(after.order_id, after.version, Position(self.partition, offset))
 
@@ -96,5 +96,5 @@ class Batch:
             fingerprint=request.fingerprint,
             traceparent=request.traceparent,
         )
-        recorded_ms = int(request.time.timestamp() * 1000)
+        recorded_ms = int(request.recorded_at.timestamp() * 1000)
         return Draft(order_key(event.order_id), self.codec.encode(event), to_headers(event, metadata), recorded_ms)

@@ -69,7 +69,8 @@ class PartitionState:
             else:
                 self._changed[event.order_id] = evolve(self.order(event.order_id), event)
                 if metadata.fingerprint:
-                    receipt = Receipt(metadata.fingerprint, metadata.version, offset, metadata.time)
+                    # Not the event's own time: an imported order's is long ago, and its key is new.
+                    receipt = Receipt(metadata.fingerprint, metadata.version, offset, recorded.recorded_at)
                     self._receipts[event.order_id, metadata.command_id] = receipt
         self._advance(1, metadata.event_id)
 

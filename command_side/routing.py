@@ -7,7 +7,7 @@ circles. One that was sent on to this process and is not written here is refused
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from command_side.outcomes import CommandRequest, NotServing, Outcome, Unanswered, Unavailable
 from command_side.owners import Owners
@@ -67,6 +67,28 @@ class Router:
             return await self._find(partition, request, forward, deadline)
         finally:
             self._in_flight -= 1
+
+    def enqueue(
+        self, request: CommandRequest, forward: Forward[T] | None, within_s: float | None = None
+    ) -> "asyncio.Future[Outcome | T]":
+        """As `submit`, without waiting: commands on one order are decided in the order in which they are enqueued.
+
+        Raises Unavailable; the future raises what `submit` does, and NotServing when the writer here stepped down.
+        """
+        if self._in_flight >= self._settings.max_commands_in_flight:
+            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
+        partition = partition_of(request.command.order_id, self._settings.partitions)
+        deadline = asyncio.get_running_loop().time() + (within_s or self._settings.command_deadline_s)
+        if writer := self._writers.serving(partition):
+            result: asyncio.Future[Any] = writer.submit(request, deadline)
+        else:
+            result = asyncio.create_task(self._find(partition, request, forward, deadline))
+        self._in_flight += 1
+        result.add_done_callback(self._landed)
+        return result
+
+    def _landed(self, _: "asyncio.Future[Any]") -> None:
+        self._in_flight -= 1
 
     async def hand_over(self) -> None:
         """Let others take this process's partitions over, before it ends."""

@@ -49,7 +49,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event with its metadata and its place in the log; `recorded_at` is the broker's timestamp."""
+    """An event with its metadata and its place in the log; `recorded_at` is the record's timestamp, when it came in."""
 
     position: Position
     recorded_at: datetime

@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     worker_host: str = Field("127.0.0.1", description="address a projection worker's health port listens on")
     worker_port: int = Field(8002, ge=0, le=65535, description="health port of a projection worker; 0 picks a free one")
 
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies are refused with 413")
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="larger request bodies are refused with 413, and so are lines of bulk requests"
+    )
     max_batch_commands: int = Field(500, ge=1, description="commands decided and appended as one batch of a partition")
     max_queued_commands: int = Field(5_000, ge=1, description="commands that may wait for a partition; more get 503")
     max_commands_in_flight: int = Field(
@@ -54,6 +56,9 @@ class Settings(BaseSettings):
     )
     hand_over_s: float = Field(
         10.0, ge=0, description="longest a command API that was told to stop serves on until others have taken over"
+    )
+    max_bulk_commands: int = Field(
+        2_000, ge=1, description="commands of one bulk request that may be under way; then it is read no further"
     )
     idempotency_keep_s: float = Field(
         604_800.0, gt=0, description="how long a repeat of an Idempotency-Key gets the first answer; 7 days"

@@ -8,15 +8,19 @@ _WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
 class JsonBodies:
-    """ASGI middleware: 413 past `max_bytes`, counted as they arrive; 415 for anything but JSON."""
+    """ASGI middleware: 413 past `max_bytes`, counted as they arrive; 415 for anything but JSON.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Not for the paths of `streamed`, which read a body of any length piece by piece.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, streamed: frozenset[str] = frozenset()) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts; the app's error handlers answer what it raises."""
-        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+        if scope["type"] != "http" or scope["method"] not in _WITH_BODY or scope["path"] in self._streamed:
             await self._app(scope, receive, send)
             return
         seen = 0
@@ -26,7 +30,7 @@ class JsonBodies:
             message = await receive()
             chunk = message.get("body", b"")
             if chunk and not seen:
-                _require_json(scope)
+                require_media_type(scope, "application/json")
             seen += len(chunk)
             if seen > self._max_bytes:
                 raise HTTPException(413, f"a request body may have at most {self._max_bytes} bytes")
@@ -35,8 +39,9 @@ class JsonBodies:
         await self._app(scope, limited, send)
 
 
-def _require_json(scope: Scope) -> None:
+def require_media_type(scope: Scope, wanted: str) -> None:
+    """Return when the request's Content-Type is `wanted`, whatever its parameters; raises 415."""
     given = Request(scope).headers.get("content-type", "")
     media_type = given.partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise HTTPException(415, f"send Content-Type: application/json, not {given or 'none'}")
+    if media_type != wanted:
+        raise HTTPException(415, f"send Content-Type: {wanted}, not {given or 'none'}")

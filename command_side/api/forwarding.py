@@ -7,7 +7,7 @@ decides the command or refuses it, and never sends it further.
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Self
+from typing import Any
 from uuid import UUID
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector
@@ -15,39 +15,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from yarl import URL
 
+from command_side.api.refusals import NOT_SERVING
 from command_side.outcomes import NotServing, Unanswered
 from service.problems import TYPE
 
 FORWARDED, ORDER_ID = "orderlog-forwarded", "orderlog-order-id"
-NOT_SERVING = "not-serving"
 _SENT_ON = ("content-type", "idempotency-key", "if-match", "traceparent")
 _SENT_BACK = ("content-type", "etag", "orderlog-position", "retry-after")
 _IDLE_S = 60.0  # less than what the servers keep an idle connection
 _UNAVAILABLE = 503
 
 
+def open_session() -> ClientSession:
+    """Connections to other instances, kept until it is closed."""
+    # The time limit is the caller's, who cancels; as many connections as commands are under way.
+    connector = TCPConnector(limit=0, keepalive_timeout=_IDLE_S)
+    return ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False)
+
+
 class Forwarder:
-    """The connections to other instances, kept while entered."""
+    """Sends requests on over `session`."""
 
-    def __init__(self) -> None:
-        self._session: ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        # The time limit is the caller's, who cancels; as many connections as commands are under way.
-        connector = TCPConnector(limit=0, keepalive_timeout=_IDLE_S)
-        self._session = ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
 
     async def send(self, request: Request, order_id: UUID, url: str, left_s: float) -> Response:
         """Have the instance at `url` answer `request`, a command on `order_id`, an id that may have been made up here.
 
         Raises NotServing when it did not try, Unanswered when it may have.
         """
-        assert self._session  # entered with the application
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
         headers |= {FORWARDED: f"{left_s:.3f}", ORDER_ID: str(order_id)}
         where = URL(url + request.scope["raw_path"].decode("ascii"), encoded=True)
@@ -86,7 +82,12 @@ def forwarded_order_id(request: Request) -> UUID | None:
     return None
 
 
+def is_not_serving(problem: Any) -> bool:
+    """Whether the problem says that a command was not tried because the instance does not write its partition."""
+    return bool(problem.get("type") == TYPE + NOT_SERVING)
+
+
 def _was_not_tried(body: bytes) -> bool:
     with suppress(ValueError):
-        return bool(json.loads(body).get("type") == TYPE + NOT_SERVING)
+        return is_not_serving(json.loads(body))
     return False

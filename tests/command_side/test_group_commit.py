@@ -36,7 +36,7 @@ def place(order_id: UUID) -> PlaceOrder:
 
 def request(command: Command, key: str = "", body: str = "", expected: int | None = None) -> CommandRequest:
     fingerprint = f"fingerprint of {body}" if key else ""
-    return CommandRequest(command, key or str(uuid4()), fingerprint, expected, NOW, "correlation")
+    return CommandRequest(command, key or str(uuid4()), fingerprint, expected, NOW, NOW, "correlation")
 
 
 def batch(state: PartitionState, codec: Codec | None = None) -> Batch:
@@ -81,8 +81,8 @@ def test_a_repeated_key_gets_the_same_answer_and_no_event(state: PartitionState)
 def test_keys_are_forgotten_by_age_and_a_repeat_is_then_a_new_command(state: PartitionState) -> None:
     old, recent = uuid4(), uuid4()
     group = batch(state)
-    group.decide(replace(request(place(old), key="k"), time=NOW - KEPT - timedelta(minutes=1)))
-    group.decide(replace(request(place(recent), key="k"), time=NOW - KEPT + timedelta(minutes=1)))
+    group.decide(replace(request(place(old), key="k"), recorded_at=NOW - KEPT - timedelta(minutes=1)))
+    group.decide(replace(request(place(recent), key="k"), recorded_at=NOW - KEPT + timedelta(minutes=1)))
     group.commit()
     for saved in (False, True):
         if saved:

@@ -5,12 +5,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from eventlog.settings import Settings
 from schemas.codec import Codec
+from tests.kit.bulk import HEADERS, body, place, results
 from tests.kit.requests import order
 from tests.kit.worlds import CommandApi, eventually, log_of, prepare
 
@@ -144,3 +146,29 @@ def test_an_instance_that_was_sent_a_command_never_sends_it_on(apis: list[Comman
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.json()["type"] == "urn:orderlog:problem:not-serving"
     assert refused.headers["retry-after"]
+
+
+def test_lines_of_a_bulk_request_reach_every_owner_in_order(apis: list[CommandApi]) -> None:
+    first, second = apis[:2]
+    start_all(first, second)
+    orders = [str(uuid4()) for _ in range(200)]
+    shipment = {"carrier": "DHL", "tracking": "JD01"}
+    lines = [place(f"place-{one}", order_id=one) for one in orders]
+    lines += [_line("confirm_order", one, if_match=1) for one in orders]
+    lines += [_line("ship_order", one, body=shipment) for one in orders]
+    told = _sent(first, lines)
+    assert [one["line"] for one in told] == list(range(1, 601))
+    assert [one["status"] for one in told] == [201] * 200 + [200] * 200 + [409] * 200
+    assert {one["order_status"] for one in (one["problem"] for one in told[400:])} == {"confirmed"}
+    assert [one["order_id"] for one in told[:200]] == orders
+    assert _sent(second, lines[:400]) == told[:400], "the same keys, at another instance"
+
+
+def _line(command: str, order_id: str, **rest: Any) -> dict[str, Any]:
+    return {"command": command, "idempotency_key": f"{command}-{order_id}", "order_id": order_id, **rest}
+
+
+def _sent(api: CommandApi, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    answer = httpx.post(f"{api.url}/commands", content=body(lines), headers=HEADERS, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return results(answer.content)
