@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from command_side.api.kinds import KINDS, Kind
@@ -16,7 +16,6 @@ from service import problems
 
 MEDIA_TYPE = "application/x-ndjson"
 
-_NO_COMMAND = "no_command"
 _Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 _Version = Annotated[int, Field(strict=True, ge=0, le=MAX_VERSION)]
 
@@ -53,12 +52,14 @@ def read_line(line: bytes, now: datetime, trace: str) -> Asked:
 def errors(error: ValidationError) -> list[ErrorDetails]:
     """What is wrong with a line, each where a person finds it."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [_of_line(one) for one in found]
+
+
+def _of_line(error: ErrorDetails) -> ErrorDetails:
+    if error["type"].startswith("union_tag"):
+        return {**error, "loc": ("command",), "msg": f"Input should be one of {', '.join(KINDS)}"}
     # Within a union pydantic's locations begin with the name of the member, which here is the command's.
-    return [{**one, "loc": one["loc"][1:]} if one["loc"] else {**one, "loc": _whole(one)} for one in found]
-
-
-def _whole(error: ErrorDetails) -> tuple[str, ...]:
-    return ("command",) if error["type"] == _NO_COMMAND else ()
+    return {**error, "loc": error["loc"][1:]}
 
 
 def _model(kind: Kind) -> type[BaseModel]:
@@ -73,10 +74,7 @@ def _model(kind: Kind) -> type[BaseModel]:
     return create_model(f"{kind.name}_line", __config__=ConfigDict(extra="forbid"), **fields)
 
 
-_BY_NAME = Discriminator(
-    "command", custom_error_type=_NO_COMMAND, custom_error_message=f"Input should be one of {', '.join(KINDS)}"
-)
-_ANY_LINE: Any = Annotated[reduce(or_, map(_model, KINDS.values())), _BY_NAME]
+_ANY_LINE: Any = Annotated[reduce(or_, map(_model, KINDS.values())), Field(discriminator="command")]
 _LINE: TypeAdapter[Any] = TypeAdapter(_ANY_LINE)
 
 _ORDER = "11111111-2222-4333-8444-555555555555"
