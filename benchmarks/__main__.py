@@ -14,7 +14,7 @@ import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
-from benchmarks import append, http_commands, live_view, writer
+from benchmarks import append, http_commands, http_latency, live_view, writer
 from benchmarks.results import Figure, keep, show
 from cli.errors import explained
 from cli.progress import OnConsole
@@ -26,7 +26,7 @@ from service import logs
 
 Measure = Callable[[Settings], Awaitable[list[Figure]]]
 
-_MODULES = (append, writer, http_commands, live_view)
+_MODULES = (append, writer, http_latency, http_commands, live_view)
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -58,7 +58,7 @@ def bench(
         try:
             logs.configure(Settings(_env_file=None, log_level="error"), "benchmark")
             for number, name in enumerate(chosen, 1):
-                progress.step(f"measuring {name}, {number} of {len(chosen)}: {about(name)}")
+                progress.step(f"measuring {name}, {number} of {len(chosen)}")
                 measure: Measure = MEASUREMENTS[name].measure
                 found = uvloop.run(_measured(measure, _world(infrastructure, Path(folder))))
                 keep(name, found)
