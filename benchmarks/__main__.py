@@ -14,7 +14,7 @@ import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
-from benchmarks import append, http_commands, http_latency, live_view, overload, side_by_side, writer
+from benchmarks import append, http_commands, http_latency, live_view, overload, recovery, side_by_side, writer
 from benchmarks.results import Figure, keep, show
 from cli.errors import explained
 from cli.progress import OnConsole
@@ -26,7 +26,7 @@ from service import logs
 
 Measure = Callable[[Settings], Awaitable[list[Figure]]]
 
-_MODULES = (append, writer, http_latency, http_commands, overload, side_by_side, live_view)
+_MODULES = (append, writer, http_latency, http_commands, overload, side_by_side, recovery, live_view)
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
