@@ -34,14 +34,15 @@ _DRAIN_S = 20.0
 class Tally:
     """What was sent and what came of it, between a quarter of the time and its end (`seconds`).
 
-    `refused` counts answers of 429 or 503 with Retry-After. `unanswered` counts, at the very end, requests without
-    any answer 20 s after the last was sent.
+    `refused` counts answers of 429 or 503 with Retry-After, `unknown` those of them that do not know the outcome: work
+    that was done for nothing. `unanswered` counts requests without any answer 20 s after the last was sent.
     """
 
     seconds: float = 0.0
     sent: int = 0
     accepted: int = 0
     refused: int = 0
+    unknown: int = 0
     unanswered: int = 0
 
 
@@ -88,13 +89,15 @@ class Flood:
         while len(self._idle) < connections and time.perf_counter() < until and not self.failure:
             await asyncio.sleep(_TICK_S)
 
-    def answered(self, client: "_Client", status: int, head: bytes) -> None:
+    def answered(self, client: "_Client", head: bytes, body: bytes) -> None:
         """Count the answer; its client sends the next request, or waits for one to be due."""
+        status = int(head[9:12])
         refused = status in (429, 503) and b"\r\nretry-after:" in head.lower()
         if not (refused or 200 <= status < 300):
             self.failure = head.decode(errors="replace")
         if self._counting:
             self.tally.refused += refused
+            self.tally.unknown += refused and b"outcome-unknown" in body
             self.tally.accepted += not refused
         if not self._over and self._is_due():
             self._send(client)
@@ -137,7 +140,7 @@ class _Client(asyncio.Protocol):
         at = head.lower().index(b"\r\ncontent-length:") + 17
         if len(body) >= int(head[at:].split(b"\r", 1)[0]):
             self._seen = b""
-            self._flood.answered(self, int(head[9:12]), head)
+            self._flood.answered(self, head, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so, unless it is over."""

@@ -54,25 +54,16 @@ def _memory(watch: Watch, before: float, began: float) -> tuple[float, float, fl
 
 
 def _figures(tally: Tally, best: float, connections: int, memory: tuple[float, float, float]) -> list[Figure]:
-    assert tally.unanswered == 0, f"{tally.unanswered} requests were never answered"
     before, early, late = memory
-    accepted, answered = tally.accepted, tally.accepted + tally.refused
+    accepted, refused = _per_second(tally.accepted, tally), _per_second(tally.refused, tally)
+    answered, peer = accepted + refused, f"best, {connections} connections"
+    assert answered, "nothing was answered"
+    assert tally.unanswered == 0, f"{tally.unanswered} requests were never answered"
     return [
-        Figure(
-            f"accepted in overload, {_TIMES} times offered",
-            _per_second(accepted, tally),
-            "1/s",
-            f"best, {connections} connections",
-            best,
-        ),
-        Figure("sent in overload", _per_second(tally.sent, tally), "1/s", f"best, {connections} connections", best),
-        Figure(
-            "refused with Retry-After",
-            _per_second(tally.refused, tally),
-            "1/s",
-            "all answers in overload",
-            _per_second(answered, tally),
-        ),
+        Figure(f"accepted in overload, {_TIMES} times offered", accepted, "1/s", peer, best),
+        Figure("sent in overload", _per_second(tally.sent, tally), "1/s", peer, best),
+        Figure("refused with Retry-After", refused, "1/s", "all answers in overload", answered),
+        Figure("outcome unknown", _per_second(tally.unknown, tally), "1/s", "all answers in overload", answered),
         Figure("memory at the overload's end", late, "MiB", "a quarter into it", early),
         Figure("memory at the overload's end", late, "MiB", "before it", before),
     ]

@@ -14,6 +14,7 @@ from benchmarks.load import http_request
 REQUEST = http_request("POST", "http://127.0.0.1/orders", b'{"a": 1}')
 ACCEPTED = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}"
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 4\r\n\r\nlate"
+UNKNOWN = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 15\r\n\r\noutcome-unknown"
 
 
 @asynccontextmanager
@@ -35,12 +36,13 @@ async def answering(*answers: bytes) -> AsyncIterator[int]:
 
 
 async def test_every_answer_is_counted_as_what_it_is() -> None:
-    async with answering(ACCEPTED, REFUSED, REFUSED) as port:
+    async with answering(ACCEPTED, REFUSED, UNKNOWN) as port:
         flood = Flood([REQUEST], float("inf"), 0.3)
         await flood.run("127.0.0.1", port, connections=3)
     assert flood.failure is None
     assert flood.tally.unanswered == 0
     assert flood.tally.seconds > 0
+    assert 0 < flood.tally.unknown < flood.tally.refused
     assert 0 < flood.tally.accepted < flood.tally.refused
     assert abs(flood.tally.sent - flood.tally.accepted - flood.tally.refused) <= 3, "one of each client at most"
 
