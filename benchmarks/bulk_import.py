@@ -5,14 +5,14 @@ import json
 import subprocess
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from benchmarks.orders import order, request
 from benchmarks.results import Figure
-from benchmarks.servers import server
+from benchmarks.servers import command_api
 from benchmarks.writer import bare_rate
 from eventlog.settings import Settings
-from local_stack.ports import free_port
 from local_stack.services import environment_of, orderlog
 from local_stack.shop import order_body
 from schemas.publish import load_codec
@@ -23,9 +23,8 @@ _GOODS = {"TEA-EARL-GREY-100": 2, "CUP-WHITE": 4}
 
 async def measure(settings: Settings) -> list[Figure]:
     """From the start of the sending to the last acknowledgement: client, API, broker and their parsing."""
-    ours = settings.model_copy(update={"command_api_port": free_port(), "log_level": "error"})
-    ready = f"http://127.0.0.1:{ours.command_api_port}/readyz"
-    with server(orderlog("serve", "command-api"), ready, ours):
+    with command_api(settings) as server:
+        ours = settings.model_copy(update={"command_api_port": urlsplit(server.url).port})
         await asyncio.to_thread(_imported, ours, _file(settings.data_dir / "warm-up.ndjson", _WARM_UP, 1))
         rate = await asyncio.to_thread(_imported, ours, _file(settings.data_dir / "orders.ndjson", _ORDERS, 2))
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)

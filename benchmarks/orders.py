@@ -6,11 +6,14 @@ from uuid import uuid4
 
 from command_side.bootstrap import running_router
 from command_side.domain.commands import Command, ConfirmOrder, PlaceOrder, RecordPayment
+from command_side.election import Candidate
 from command_side.order_store import OrderStore
 from command_side.outcomes import Accepted, CommandRequest
 from command_side.partition_state import PartitionState
 from command_side.routing import Router
+from eventlog.fencing import LogClient
 from eventlog.settings import Settings
+from schemas.codec import Codec
 from schemas.events import Address, Line
 from schemas.publish import load_codec
 
@@ -34,6 +37,11 @@ def empty_state(settings: Settings) -> PartitionState:
     """The state of a partition in which nothing happened yet."""
     store = OrderStore.open(settings.data_dir / f"state-{uuid4()}", "a log")
     return PartitionState(store, timedelta(days=7), settings.cached_orders)
+
+
+def candidate(settings: Settings, client: LogClient, codec: Codec) -> Candidate:
+    """Somebody who could be elected, without the rest of a command API."""
+    return Candidate(settings, client, codec, "benchmark", "http://benchmark", "a log", settings.data_dir / "stores")
 
 
 async def until_ready(router: Router) -> None:
