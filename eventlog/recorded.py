@@ -57,29 +57,35 @@ class RecordedEvent:
     event: LogEvent
 
 
-SOURCE = "orderlog/command-api"
+_SPECVERSION: Header = ("ce_specversion", b"1.0")
+_SOURCE: Header = ("ce_source", b"orderlog/command-api")
+_CONTENT_TYPE: Header = ("content-type", b"application/avro")
 _MANDATORY = ("ce_id", "ce_time", "ce_subject", "version", "term", "command_id")
 
 
 def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
     """The Kafka headers of an event; empty optional values are left out."""
-    pairs = (
-        ("ce_specversion", "1.0"),
-        ("ce_id", metadata.event_id),
-        ("ce_type", type(event).__name__),
-        ("ce_source", SOURCE),
-        ("ce_time", metadata.time.isoformat(timespec="microseconds")),
-        ("ce_subject", metadata.subject),
-        ("content-type", "application/avro"),
-        ("version", str(metadata.version)),
-        ("term", str(metadata.term)),
-        ("command_id", metadata.command_id),
-        ("correlation_id", metadata.correlation_id),
-        ("causation_id", metadata.causation_id),
-        ("fingerprint", metadata.fingerprint),
-        ("traceparent", metadata.traceparent),
-    )
-    return [(name, value.encode()) for name, value in pairs if value]
+    headers = [
+        _SPECVERSION,
+        ("ce_id", metadata.event_id.encode()),
+        ("ce_type", type(event).__name__.encode()),
+        _SOURCE,
+        ("ce_time", metadata.time.isoformat("T", "microseconds").encode()),
+        ("ce_subject", metadata.subject.encode()),
+        _CONTENT_TYPE,
+        ("version", b"%d" % metadata.version),
+        ("term", b"%d" % metadata.term),
+        ("command_id", metadata.command_id.encode()),
+    ]
+    if metadata.correlation_id:
+        headers.append(("correlation_id", metadata.correlation_id.encode()))
+    if metadata.causation_id:
+        headers.append(("causation_id", metadata.causation_id.encode()))
+    if metadata.fingerprint:
+        headers.append(("fingerprint", metadata.fingerprint.encode()))
+    if metadata.traceparent:
+        headers.append(("traceparent", metadata.traceparent.encode()))
+    return headers
 
 
 def from_headers(headers: Iterable[Header]) -> Metadata:

@@ -5,13 +5,13 @@ The body of `personal_data` is an Avro record of its own; see docs/adr/0006-the-
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from io import BytesIO
 from typing import Any
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader
 
 from schemas import avro, events
+from schemas.compiled import Write, compile_writer
 from schemas.errors import Explained
 from schemas.events import LogEvent
 
@@ -61,18 +61,14 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], lookup: Callable[[int], avro.Schema]) -> None:
         self._lookup = lookup
-        self._headers = {name: _HEADER.pack(_MAGIC, schema_id) for name, schema_id in ids.items()}
+        self._write = {_EVENTS[name]: _writer(name, _HEADER.pack(_MAGIC, i)) for name, i in ids.items()}
         self._latest = {name: parse_schema(avro.latest(name)) for name in ids}
         self._writers: dict[int, tuple[str, Any]] = {i: (name, self._latest[name]) for name, i in ids.items()}
         self._personal = {name: parse_schema(avro.latest(record.__name__)) for name, record in _PERSONAL.items()}
 
     def encode(self, event: LogEvent) -> bytes:
-        """The event in the wire format. Raises ValueError when a field does not fit its schema."""
-        name = type(event).__name__
-        buffer = BytesIO()
-        buffer.write(self._headers[name])
-        schemaless_writer(buffer, self._latest[name], self._fields(name, event))
-        return buffer.getvalue()
+        """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
+        return self._write[type(event)](event)
 
     def decode(self, value: bytes | None) -> LogEvent:
         """The event of a record's value. Raises DecodeError."""
@@ -103,24 +99,6 @@ class Codec:
         self._writers[schema_id] = (name, parse_schema(schema))
         return self._writers[schema_id]
 
-    def _fields(self, name: str, event: LogEvent) -> dict[str, Any]:
-        data = _as_dict(event)
-        if name in _LINES:
-            data["lines"] = [_as_dict(line) for line in data["lines"]]
-        if name in _PERSONAL:
-            data["personal_data"] = self._encode_personal(name, data["personal_data"])
-        return data
-
-    def _encode_personal(self, name: str, personal: Any) -> bytes:
-        if personal is None:
-            return b""
-        data = _as_dict(personal)
-        if "shipping_address" in data:
-            data["shipping_address"] = _as_dict(data["shipping_address"])
-        buffer = BytesIO()
-        schemaless_writer(buffer, self._personal[name], data)
-        return buffer.getvalue()
-
     def _event(self, name: str, data: dict[str, Any]) -> LogEvent:
         if name in _LINES:
             data["lines"] = tuple(_LINES[name](**line) for line in data["lines"])
@@ -140,13 +118,7 @@ class Codec:
         return _PERSONAL[name](**data)
 
 
-_FIELDS: dict[type[Any], tuple[str, ...]] = {}
-
-
-def _as_dict(record: Any) -> dict[str, Any]:
-    """A shallow `dataclasses.asdict`, which copies deeply and costs more than the encoding itself."""
-    kind = type(record)
-    names = _FIELDS.get(kind)
-    if names is None:
-        names = _FIELDS[kind] = tuple(field.name for field in fields(kind))
-    return {name: getattr(record, name) for name in names}
+def _writer(name: str, header: bytes) -> Write:
+    personal = _PERSONAL.get(name)
+    blob = compile_writer(avro.latest(personal.__name__), personal) if personal else None
+    return compile_writer(avro.latest(name), _EVENTS[name], header, blob)
