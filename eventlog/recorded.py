@@ -60,7 +60,6 @@ class RecordedEvent:
 _SPECVERSION: Header = ("ce_specversion", b"1.0")
 _SOURCE: Header = ("ce_source", b"orderlog/command-api")
 _CONTENT_TYPE: Header = ("content-type", b"application/avro")
-_MANDATORY = ("ce_id", "ce_time", "ce_subject", "version", "term", "command_id")
 
 
 def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
@@ -90,22 +89,22 @@ def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
 
 def from_headers(headers: Iterable[Header]) -> Metadata:
     """Read what `to_headers` wrote. Raises ValueError that names a missing or unreadable header."""
-    found = {name: value.decode() for name, value in headers}
-    missing = [name for name in _MANDATORY if name not in found]
-    if missing:
-        raise ValueError(f"the record lacks the header {missing[0]}")
-    return Metadata(
-        event_id=found["ce_id"],
-        time=datetime.fromisoformat(found["ce_time"]),
-        subject=found["ce_subject"],
-        version=int(found["version"]),
-        term=int(found["term"]),
-        command_id=found["command_id"],
-        correlation_id=found.get("correlation_id", ""),
-        causation_id=found.get("causation_id", ""),
-        fingerprint=found.get("fingerprint", ""),
-        traceparent=found.get("traceparent", ""),
-    )
+    found = dict(headers)
+    try:
+        return Metadata(
+            event_id=found["ce_id"].decode(),
+            time=datetime.fromisoformat(found["ce_time"].decode()),
+            subject=found["ce_subject"].decode(),
+            version=int(found["version"]),
+            term=int(found["term"]),
+            command_id=found["command_id"].decode(),
+            correlation_id=found.get("correlation_id", b"").decode(),
+            causation_id=found.get("causation_id", b"").decode(),
+            fingerprint=found.get("fingerprint", b"").decode(),
+            traceparent=found.get("traceparent", b"").decode(),
+        )
+    except KeyError as missing:
+        raise ValueError(f"the record lacks the header {missing.args[0]}") from None
 
 
 def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:

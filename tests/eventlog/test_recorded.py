@@ -51,7 +51,7 @@ def test_what_is_empty_is_left_out() -> None:
     assert {"fingerprint", "traceparent"}.isdisjoint(dict(to_headers(OrderConfirmed(ORDER, 100), bare)))
 
 
-@pytest.mark.parametrize("missing", ["ce_id", "ce_time", "version", "term", "command_id"])
+@pytest.mark.parametrize("missing", ["ce_id", "ce_time", "ce_subject", "version", "term", "command_id"])
 def test_a_missing_header_is_named(missing: str) -> None:
     headers = [pair for pair in to_headers(OrderConfirmed(ORDER, 100), METADATA) if pair[0] != missing]
     with pytest.raises(ValueError, match=missing):

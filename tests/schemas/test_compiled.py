@@ -1,22 +1,26 @@
-"""The compiled writers against fastavro's: the same bytes of every event, or both refuse."""
+"""The compiled writers and readers against fastavro's: the same bytes, the same events, or both refuse."""
 
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_writer
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import avro, events
-from schemas.codec import EVENT_NAMES
+from schemas.codec import EVENT_NAMES, DecodeError
 from schemas.compiled import compile_writer
 from schemas.events import LogEvent
 from tests.kit.codec import local_codec
-from tests.schemas.test_codec import ORDER, PLACED
+from tests.schemas.test_codec import GOLDEN, ORDER, PLACED
 
 CODEC = local_codec()
+# Two blocks of one line each, the first with its size in bytes before it, as the specification allows.
+PLACED_IN_BLOCKS = (
+    b"H" + str(ORDER).encode() + b"\x02c\x06EUR" + b"\x01\x0a\x02T\x04\x06" + b"\x02\x02C\x02\x02" + b"\x00\x00\x00"
+)
 PERSONAL = {
     events.OrderPlaced: "Contact",
     events.ShippingAddressChanged: "Destination",
@@ -26,6 +30,8 @@ PERSONAL = {
 }
 REFUSED = (ValueError, OverflowError)
 MANY_LINES = tuple(events.Line("é" * (n % 200), n * 2**20, n - 5) for n in range(500))
+
+any_event = st.one_of(*[st.from_type(getattr(events, name)) for name in EVENT_NAMES])
 
 
 def by_fastavro(event: LogEvent) -> bytes:
@@ -44,7 +50,7 @@ def body(name: str, data: dict[str, Any]) -> bytes:
 
 
 @settings(max_examples=1000, deadline=None)
-@given(st.one_of(*[st.from_type(getattr(events, name)) for name in EVENT_NAMES]))
+@given(any_event)
 @example(PLACED)
 @example(events.OrderPlaced(ORDER, "c" * 5000, "EUR", MANY_LINES, None))
 @example(events.OrderConfirmed(ORDER, 2**63 - 1))
@@ -60,6 +66,57 @@ def test_the_bytes_are_fastavro_s(event: LogEvent) -> None:
             CODEC.encode(event)
         return
     assert CODEC.encode(event) == expected
+
+
+def read_by_fastavro(name: str, encoded: bytes) -> tuple[dict[str, Any], bytes]:
+    """The fields that fastavro reads, with its personal data read too, and the bytes it left."""
+    buffer, schema = BytesIO(encoded), parse_schema(avro.latest(name))
+    data: Any = schemaless_reader(buffer, schema, None)
+    data.pop("key_id", None)
+    if record := PERSONAL.get(getattr(events, name)):
+        schema, given_ = parse_schema(avro.latest(record)), data["personal_data"]
+        data["personal_data"] = schemaless_reader(BytesIO(given_), schema, None) if given_ else None
+    return as_read(data), buffer.read()
+
+
+# Longs of every length, a length that is negative, an array's block with its size, bytes that are no text.
+pieces = st.sampled_from(
+    [b"\x00", b"\x02", b"\x01", b"\x03\x08", b"\x80\x01", b"\xff" * 4 + b"\x00", b"\xff" * 9 + b"\x02"]
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(any_event, st.integers(37, 70), st.one_of(pieces, st.binary(min_size=1, max_size=2)))
+def test_what_is_read_of_damaged_bytes_is_what_fastavro_reads(event: LogEvent, at: int, written: bytes) -> None:
+    try:
+        whole = CODEC.encode(event)
+    except REFUSED:
+        return
+    damaged = whole[: 5 + at] + written + whole[5 + at + len(written) :]
+    try:
+        found = CODEC.decode(damaged)
+    except DecodeError:
+        return  # it may be stricter
+    name = type(event).__name__
+    assert (as_read(asdict(found)), b"") == read_by_fastavro(name, damaged[5:])
+
+
+def as_read(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields with lists where there may be tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
+
+
+def test_an_array_may_come_in_blocks() -> None:
+    event = CODEC.decode(bytes([0, 0, 0, 0, 1]) + PLACED_IN_BLOCKS)
+    assert isinstance(event, events.OrderPlaced)
+    assert event.lines == (events.Line("T", 2, 3), events.Line("C", 1, 1))
+
+
+@settings(deadline=None)
+@given(st.integers(1, len(GOLDEN) - 1))
+def test_bytes_that_were_cut_off_are_no_event(length: int) -> None:
+    with pytest.raises(DecodeError):
+        CODEC.decode(GOLDEN[:length])
 
 
 @dataclass(frozen=True, slots=True)
