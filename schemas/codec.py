@@ -5,6 +5,7 @@ The body of `personal_data` is an Avro record of its own; see docs/adr/0006-the-
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from io import BytesIO
 from typing import Any, cast
 
@@ -62,14 +63,15 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], lookup: Callable[[int], avro.Schema]) -> None:
         self._lookup = lookup
-        self._write = {_EVENTS[name]: _writer(name, _HEADER.pack(_MAGIC, i)) for name, i in ids.items()}
+        self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
         self._read = {name: _reader(name) for name in ids}
         # The event of a schema id, and the schema itself if it is not the latest.
         self._known: dict[int, tuple[str, Any]] = {i: (name, None) for name, i in ids.items()}
 
     def encode(self, event: LogEvent) -> bytes:
         """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
-        return self._write[type(event)](event)
+        header, write = self._write[type(event)]
+        return write(header, event)
 
     def decode(self, value: bytes | None) -> LogEvent:
         """The event of a record's value. Raises DecodeError."""
@@ -101,24 +103,27 @@ class Codec:
         return self._known[schema_id]
 
 
-def _writer(name: str, header: bytes) -> Write:
-    personal = _PERSONAL.get(name)
-    blob = compile_writer(avro.latest(personal.__name__), personal) if personal else None
-    return compile_writer(avro.latest(name), _EVENTS[name], header, blob)
+@cache
+def _writer(name: str) -> Write:
+    if not (personal := _PERSONAL.get(name)):
+        return compile_writer(avro.latest(name), _EVENTS[name])
+    blob = partial(compile_writer(avro.latest(personal.__name__), personal), b"")
+    return compile_writer(avro.latest(name), _EVENTS[name], blob)
 
 
+@cache
 def _reader(name: str) -> Read:
-    if personal := _PERSONAL.get(name):
-        read_personal = compile_reader(avro.latest(personal.__name__), personal, _INNER)
+    if not (personal := _PERSONAL.get(name)):
+        return compile_reader(avro.latest(name), _EVENTS[name], _INNER)
+    read_personal = compile_reader(avro.latest(personal.__name__), personal, _INNER)
 
-        def blob(encoded: bytes) -> Any:
-            data, end = read_personal(encoded, 0)
-            if end > len(encoded):
-                raise ValueError("the personal data is cut off")
-            return data
+    def blob(encoded: bytes) -> Any:
+        data, end = read_personal(encoded, 0)
+        if end > len(encoded):
+            raise ValueError("the personal data is cut off")
+        return data
 
-        return compile_reader(avro.latest(name), _EVENTS[name], _INNER, blob)
-    return compile_reader(avro.latest(name), _EVENTS[name], _INNER)
+    return compile_reader(avro.latest(name), _EVENTS[name], _INNER, blob)
 
 
 def _brought_up(value: bytes, older: Any, latest: Any) -> bytes:

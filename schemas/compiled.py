@@ -13,7 +13,7 @@ from uuid import UUID
 
 from schemas.avro import Schema
 
-Write = Callable[[Any], bytes]
+Write = Callable[[bytes, Any], bytes]
 Read = Callable[[bytes, int], tuple[Any, int]]
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -59,14 +59,13 @@ def _size(data: bytes, at: int) -> tuple[int, int]:
     return size, at
 
 
-def compile_writer(schema: Schema, kind: type[Any], header: bytes = b"", blob: Write | None = None) -> Write:
-    """A function that gives `header` and the Avro record of `schema` for an object of the dataclass `kind`.
+def compile_writer(schema: Schema, kind: type[Any], blob: Callable[[Any], bytes] | None = None) -> Write:
+    """A function that gives the Avro record of `schema` for an object of the dataclass `kind`, behind what is given.
 
     A bytes field is written by `blob`, and empty when it is None. A field that `kind` lacks is written as null.
     Raises ValueError for a schema that needs more than that; the function raises ValueError or OverflowError.
     """
     writer = _Writer()
-    writer.part(repr(header))
     for name, type_ in _members(schema, kind):
         writer.write(type_, f"record.{name}") if name else writer.part("longs[0]")
     writer.finish()
@@ -133,9 +132,9 @@ class _Writer(_Source):
     """A function whose result is joined from parts."""
 
     def __init__(self) -> None:
-        super().__init__("def made(record):")
+        super().__init__("def made(before, record):")
         self._parts: list[str] = []
-        self.line("out = []")
+        self.line("out = [before]")
 
     def write(self, type_: Any, value: str) -> None:
         """Write the expression `value` as `type_`."""
