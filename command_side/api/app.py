@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from command_side.api import health, routes
+from command_side.api.direct import CommandApp
 from command_side.writers import Writers
 from service import problems
 from service.bodies import JsonBodies
@@ -25,9 +26,10 @@ def create_app(run_writers: Callable[[], AbstractAsyncContextManager[Writers]], 
             app.state.writers = writers
             yield
 
-    app = FastAPI(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app = CommandApp(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.add_middleware(JsonBodies, max_bytes=max_body_bytes)
     app.include_router(routes.router)
+    app.serve_directly(routes.router.routes, max_body_bytes)
     app.include_router(health.router)
     problems.install(app)
     return app
