@@ -66,7 +66,7 @@ class CommandApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        handler = self._directory.find(scope) if scope["type"] == "http" and not scope["root_path"] else None
+        handler = self._directory.find(scope) if scope["type"] == "http" and not scope.get("root_path") else None
         if handler is None:
             await super().__call__(scope, receive, send)
             return
