@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
 def _printable(text: str) -> str:
-    if text.isprintable() and not text.isspace():  # nearly always; the rest is looked at more closely
+    if text.isprintable() and text.strip():  # nearly always; the rest is looked at more closely
         return text
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
