@@ -144,8 +144,9 @@ class _Headers(Headers):
         super().__init__(scope=scope)
         self._first = dict(reversed(self._list))
 
-    def __getitem__(self, key: str) -> str:
-        return self._first[key.lower().encode("latin-1")].decode("latin-1")
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self._first.get(key.lower().encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
 
 
 def _located(error: ValidationError, *where: str) -> list[Any]:
