@@ -15,7 +15,6 @@ from command_side.outcomes import Accepted, CommandRequest, KeyReused, Outcome, 
 from command_side.partition_state import PartitionState
 from command_side.receipts import Receipt, ReceiptKey
 from eventlog.fencing import Draft
-from eventlog.partitioning import order_key
 from eventlog.positions import Position
 from eventlog.recorded import Metadata, to_headers
 from schemas.codec import Codec
@@ -65,15 +64,17 @@ class Batch:
         return Accepted(request.command.order_id, receipt.version, Position(self.partition, receipt.offset))
 
     def _record(self, request: CommandRequest, order: Order | None, events: tuple[OrderEvent, ...]) -> Accepted:
-        first, *rest = events
-        after = evolve(order, first)
-        drafts = [self._draft(request, first, after.version)]
-        for event in rest:
+        drafts: list[Draft] = []
+        size, after = 0, order
+        for event in events:
             after = evolve(after, event)
-            drafts.append(self._draft(request, event, after.version))
+            draft = self._draft(request, event, after.version)
+            size += len(draft.value)
+            drafts.append(draft)
+        assert after  # a command that is accepted has an event
         # Only now, so that a command that fails to be written down leaves nothing in the batch.
         self.drafts += drafts
-        self.size_bytes += sum(len(draft.value) for draft in drafts)
+        self.size_bytes += size
         offset = self.state.next_offset + len(self.drafts) - 1
         self._orders[after.order_id] = after
         self._last_event_id = f"{after.order_id}/{after.version}"
@@ -97,4 +98,4 @@ class Batch:
             traceparent=request.traceparent,
         )
         recorded_ms = int(request.recorded_at.timestamp() * 1000)
-        return Draft(order_key(event.order_id), self.codec.encode(event), to_headers(event, metadata), recorded_ms)
+        return Draft(subject.encode(), self.codec.encode(event), to_headers(event, metadata), recorded_ms)

@@ -47,8 +47,9 @@ def _accepted(accepted: Accepted, success: int) -> Response:
     position = str(accepted.position)
     # Nothing in it needs escaping.
     body = f'{{"order_id":"{accepted.order_id}","version":{accepted.version},"position":"{position}"}}'
-    headers = {"ETag": f'"{accepted.version}"', "Orderlog-Position": position}
-    return Response(body, success, headers, media_type="application/json")
+    answer = Response(body, success, media_type="application/json")
+    answer.raw_headers += [(b"etag", b'"%d"' % accepted.version), (b"orderlog-position", position.encode())]
+    return answer
 
 
 def _refused(request: Request, refused: Refused) -> Response:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from command_side.api import bulk, health, routes
 from command_side.api.bulk import BulkLimits
+from command_side.api.direct import CommandApp
 from command_side.api.forwarding import Forwarder, open_session
 from command_side.api.line_forwarding import LineForwarder
 from command_side.routing import Router
@@ -31,10 +32,11 @@ def create_app(
             app.state.forwarder, app.state.line_forwarder = Forwarder(session), LineForwarder(session, bulk.PATH)
             yield
 
-    app = FastAPI(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app = CommandApp(title="orderlog command API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.add_middleware(JsonBodies, max_bytes=max_body_bytes, streamed=frozenset({bulk.PATH}))
     app.state.bulk_limits = bulk_limits
     app.include_router(routes.router)
+    app.serve_directly(routes.router.routes, max_body_bytes)
     app.include_router(bulk.router)
     app.include_router(health.router)
     problems.install(app)

@@ -14,8 +14,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
 def _printable(text: str) -> str:
-    # str.isprintable is quicker, and also false of what is allowed, such as a no-break space.
-    if not text.isprintable() and _CONTROL.search(text):
+    if text.isprintable() and text.strip():  # nearly always; the rest is looked at more closely
+        return text
+    if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     if not text.strip():
         raise ValueError("must not be blank")
