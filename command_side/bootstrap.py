@@ -9,8 +9,10 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from command_side.api import health
 from command_side.api.app import create_app
 from command_side.api.bulk import BulkLimits
+from command_side.api.forwarding import FORWARDED
 from command_side.election import Candidate
 from command_side.owners import Owners
 from command_side.ownership import Ownership
@@ -25,6 +27,7 @@ from eventlog.settings import Settings
 from schemas.codec import Codec
 from schemas.publish import load_codec
 from schemas.topics import ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE
+from service.admission import Admission
 from service.serving import run_app
 from service.sockets import listen
 
@@ -78,7 +81,15 @@ def serve(settings: Settings) -> None:
     listener = listen(settings.command_api_host, settings.command_api_port)
     codec = asyncio.run(prepared_codec(settings))
     app = build_app(settings, codec, settings.advertised_url or _own_url(listener))
-    run_app(app, listener, "command-api", settings, before_stop=lambda: app.state.router.hand_over())
+    admission = Admission(
+        app,
+        at_once=settings.max_requests_at_once,
+        wait_s=settings.request_wait_s,
+        most_waiting=settings.max_requests_waiting,
+        exempt=FORWARDED,
+        always=health.PATHS,
+    )
+    run_app(admission, listener, "command-api", settings, before_stop=lambda: app.state.router.hand_over())
 
 
 def _own_url(listener: socket.socket) -> str:

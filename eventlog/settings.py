@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     )
     max_batch_commands: int = Field(500, ge=1, description="commands decided and appended as one batch of a partition")
     max_queued_commands: int = Field(5_000, ge=1, description="commands that may wait for a partition; more get 503")
+    max_requests_at_once: int = Field(
+        1_000, ge=1, description="requests that a command API serves at once; others wait for their turn"
+    )
+    max_requests_waiting: int = Field(20_000, ge=0, description="requests that may wait for their turn; more get 503")
+    request_wait_s: float = Field(1.0, gt=0, description="longest a request waits for its turn; then 503")
     max_commands_in_flight: int = Field(
         10_000, ge=1, description="commands of one process that may be under way; more get 503"
     )

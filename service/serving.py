@@ -9,7 +9,7 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from eventlog.settings import Settings
 from service import logs
@@ -28,7 +28,7 @@ async def _nothing() -> None:
 
 
 def run_app(
-    app: FastAPI, listener: socket.socket, service: str, settings: Settings, before_stop: BeforeStop = _nothing
+    app: ASGIApp, listener: socket.socket, service: str, settings: Settings, before_stop: BeforeStop = _nothing
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT; requests under way are answered first.
 

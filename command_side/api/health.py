@@ -8,6 +8,9 @@ from fastapi.responses import JSONResponse
 
 from command_side.routing import Router
 
+# Never made to wait behind commands: who asks these wants to know how it stands now.
+PATHS = frozenset({"/healthz", "/readyz", "/owners"})
+
 router = APIRouter(tags=["health"])
 
 

@@ -3,15 +3,17 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
+from aiohttp import ClientSession
 from starlette.types import Message, Receive, Send
 
 from command_side.api.app import create_app
 from command_side.api.bulk import BulkLimits
+from command_side.api.line_forwarding import LineForwarder
 from command_side.outcomes import Outcome, Unanswered, Unavailable
 from eventlog.reader import log_ends
 from local_stack.infrastructure import Infrastructure
@@ -204,7 +206,7 @@ class _Undecided:
 async def call(limits: BulkLimits, router: _Undecided, receive: Receive, send: Send) -> None:
     """A bulk request to an application with this router."""
     app = create_app(None, 10_000, limits)  # type: ignore[arg-type]
-    app.state.router, app.state.line_forwarder = router, None
+    app.state.router, app.state.line_forwarder = router, LineForwarder(cast(ClientSession, None), "/commands")
     headers = [(b"content-type", b"application/x-ndjson")]
     scope = {"type": "http", "method": "POST", "path": "/commands", "headers": headers, "query_string": b"", "app": app}
     await app(scope, receive, send)
