@@ -3,6 +3,7 @@
 import gc
 import signal
 import socket
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -14,8 +15,30 @@ from service import logs
 log = structlog.get_logger()
 
 
-def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Settings) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests under way are answered first."""
+class _Server(uvicorn.Server):
+    """uvicorn, with a word to the application when it is to stop, before requests under way are waited for."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, then stop."""
+        self._stopping()
+        await super().shutdown(sockets)
+
+
+def run_app(
+    app: FastAPI,
+    listener: socket.socket,
+    service: str,
+    settings: Settings,
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests under way are answered first.
+
+    `stopping` is called before that, to end what would go on by itself, like a stream of events.
+    """
     logs.configure(settings, service)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
@@ -25,7 +48,7 @@ def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Setti
         signal.signal(number, lambda _signal, _frame: None)
     spare_the_collector()
     config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=20)
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, stopping).run(sockets=[listener])
 
 
 def spare_the_collector() -> None:

@@ -1,0 +1,116 @@
+"""Lists of orders: narrowed, sorted, page by page, with how many there are.
+
+The statement is put together from the conditions that are asked for and planned for their values each time: the best
+plan for a status that one order in a thousand has is the worst for one that nearly all have.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from query_side.cursor import Cursor, Sort
+from query_side.database import Database, Row
+from query_side.sql import LIVE, ORDER_BODY, Answer, answer
+
+# Counting further would cost more than the page; the planner's guess is good enough for "about 120,000".
+COUNTED = 2_000
+_MOST_WORDS = 8
+# The same words that the view splits its texts into (`order_texts.words`).
+_SPLIT = "SELECT array_remove(regexp_split_to_array(lower(%(text)s), '[^[:alnum:]]+'), '') AS words"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which orders to list; None and () mean any. `placed_from` is included, `placed_before` is not.
+
+    Each of `words` must begin a word of the order's address or of one of its references.
+    """
+
+    customer_id: str | None = None
+    statuses: Sequence[str] = ()
+    sku: str | None = None
+    placed_from: datetime | None = None
+    placed_before: datetime | None = None
+    currency: str | None = None
+    min_total: int | None = None
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`order_id`, `body` and the sort's column as `key` of each order; how many there are on all pages."""
+
+    answer: Answer
+    total: int
+    total_is_exact: bool
+
+
+async def words_of(database: Database, text: str) -> Sequence[str]:
+    """The words to search for, as Postgres splits them; at most eight. Raises Unavailable."""
+    (row,) = await database.rows(_SPLIT, {"text": text})
+    words: list[str] = list(dict.fromkeys(row["words"]))
+    return words[:_MOST_WORDS]
+
+
+async def list_orders(database: Database, filters: Filters, sort: Sort, after: Cursor | None, limit: int) -> Page:
+    """At most `limit` orders behind `after`. Raises Unavailable."""
+    where, values = _conditions(filters)
+    statement = _page(where, sort, after is not None)
+    place = {"key": after.value, "id": after.order_id} if after else {}
+    rows = await database.rows(statement, {**values, **place, "limit": limit}, prepare=False)
+    found, counted = answer(rows, "order_id"), int(rows[0]["counted"])
+    if counted <= COUNTED:
+        return Page(found, counted, True)
+    return Page(found, max(await _estimate(database, where, values), counted), False)
+
+
+def _page(where: str, sort: Sort, goes_on: bool) -> str:
+    direction, beyond = ("DESC", "<") if sort.descending else ("ASC", ">")
+    behind = f"AND (o.{sort.column}, o.order_id) {beyond} (%(key)s, %(id)s)" if goes_on else ""
+    order = f"ORDER BY o.{sort.column} {direction}, o.order_id {direction}"
+    return f"""{LIVE}
+        SELECT live.positions, page.*,
+            (SELECT count(*) FROM (SELECT FROM views.orders o WHERE {where} LIMIT {COUNTED + 1}) few) AS counted
+        FROM live LEFT JOIN (
+            SELECT o.order_id, o.{sort.column} AS key, {ORDER_BODY} AS body FROM (
+                SELECT o.* FROM views.orders o WHERE {where} {behind} {order} LIMIT %(limit)s
+            ) o {order}
+        ) page ON true
+    """
+
+
+async def _estimate(database: Database, where: str, values: Mapping[str, Any]) -> int:
+    """How many orders the planner expects."""
+    statement = f"EXPLAIN (FORMAT JSON) SELECT FROM views.orders o WHERE {where}"
+    (row,) = await database.rows(statement, values, prepare=False)
+    return int(row["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+
+
+def _conditions(filters: Filters) -> tuple[str, Row]:
+    """The filters as a WHERE clause over `views.orders o`, and the values of its parameters."""
+    values = {
+        "customer_id": filters.customer_id,
+        "statuses": list(filters.statuses) or None,
+        "sku": filters.sku,
+        "placed_from": filters.placed_from,
+        "placed_before": filters.placed_before,
+        "currency": filters.currency,
+        "min_total": filters.min_total,
+    }
+    given = {name: value for name, value in values.items() if value is not None}
+    searched = {f"word_{n}": f"'{word}':*" for n, word in enumerate(filters.words)}
+    clauses = [_CLAUSES[name] for name in given] + [_WORD.format(name) for name in searched]
+    return " AND ".join(clauses) or "true", {**given, **searched}
+
+
+_CLAUSES = {
+    "customer_id": "o.customer_id = %(customer_id)s",
+    "statuses": "o.status = ANY(%(statuses)s)",
+    "sku": "EXISTS (SELECT FROM views.order_lines s WHERE s.order_id = o.order_id AND s.sku = %(sku)s)",
+    "placed_from": "o.placed_at >= %(placed_from)s",
+    "placed_before": "o.placed_at < %(placed_before)s",
+    "currency": "o.currency = %(currency)s",
+    "min_total": "o.total >= %(min_total)s",
+}
+_WORD = "EXISTS (SELECT FROM views.order_texts t WHERE t.order_id = o.order_id AND t.words @@ %({})s::tsquery)"
