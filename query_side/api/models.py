@@ -3,10 +3,10 @@
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSerializer, ValidationInfo, field_validator
 
 from query_side.api.direct import Parameters
 from query_side.cursor import Cursor, Sort
@@ -25,11 +25,6 @@ def rfc3339(time: datetime) -> str:
 def _printable(text: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise ValueError("control characters are not allowed")
-    return text
-
-
-def _cursor(text: str) -> str:
-    Cursor.parse(text)
     return text
 
 
@@ -149,11 +144,12 @@ class OrderParameters(Parameters):
     version: int | None = Field(None, ge=1, le=MAX_VERSION, description="the state after this many events")
     as_of: AwareDatetime | None = Field(None, description="the state at this time; RFC 3339 with an offset")
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if self.version is not None and self.as_of is not None:
+    @field_validator("as_of")
+    @classmethod
+    def _one_of_them(cls, as_of: datetime | None, others: ValidationInfo) -> datetime | None:
+        if as_of is not None and others.data.get("version") is not None:
             raise ValueError("give version or as_of, not both")
-        return self
+        return as_of
 
 
 class EventsParameters(Parameters):
@@ -183,18 +179,26 @@ class OrdersParameters(Parameters):
         None, description="words, each the beginning of one in the address, a payment reference or a tracking number"
     )
     sort: Sort = Field(Sort.LAST_PLACED, description="- puts the greatest first; by total it needs `currency`")
-    cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = Field(
+    cursor: Annotated[str, Field(max_length=100)] | None = Field(
         None, description="next_cursor of the page before; holds for its sort only"
     )
     limit: int = Field(50, ge=1, le=200, description="orders on a page")
 
-    @model_validator(mode="after")
-    def _comparable(self) -> Self:
-        if self.currency is None and (self.min_total is not None or self.sort.column == "total"):
+    @field_validator("min_total", "sort")
+    @classmethod
+    def _comparable(cls, value: int | Sort | None, others: ValidationInfo) -> int | Sort | None:
+        compares = value.column == "total" if isinstance(value, Sort) else value is not None
+        if compares and others.data.get("currency") is None:
             raise ValueError("totals are compared in one currency only: give currency, too")
-        if self.after is not None and self.after.sort != self.sort:
-            raise ValueError(f"the cursor is of a list sorted by {self.after.sort}: begin anew to sort by {self.sort}")
-        return self
+        return value
+
+    @field_validator("cursor")
+    @classmethod
+    def _of_this_list(cls, cursor: str | None, others: ValidationInfo) -> str | None:
+        sort = others.data.get("sort")
+        if cursor and sort and (of := Cursor.parse(cursor).sort) != sort:
+            raise ValueError(f"the cursor is of a list sorted by {of}: begin anew to sort by {sort}")
+        return cursor
 
     @property
     def after(self) -> Cursor | None:
