@@ -1,14 +1,14 @@
 """An order's events as they come, for any number of listeners: woken by Postgres, read for all of them at once."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from uuid import UUID
 
 from eventlog.partitioning import partition_of
 from query_side.database import Row, Unavailable
-from query_side.grouping import Grouped
 from query_side.wait import Reached
 
-News = Grouped[tuple[UUID, int], list[Row]]
+# The events of an order behind a version; when many ask at once, they are read together.
+News = Callable[[tuple[UUID, int]], Awaitable[list[Row]]]
 
 
 class Changes:
@@ -30,7 +30,7 @@ class Changes:
         while not self._reached.ended:
             seen = self._reached.moves(partition)
             try:
-                rows = await self._news.get((order_id, after))
+                rows = await self._news((order_id, after))
             except Unavailable:
                 rows = []
             if rows:

@@ -35,7 +35,7 @@ def create_app(settings: Settings, database: Database, reached: Reached) -> Fast
     app.state.settings, app.state.database, app.state.reached = settings, database, reached
     app.state.orders = Grouped(partial(queries.orders, database))
     news = Grouped(partial(queries.new_events, database))
-    app.state.changes = Changes(news, reached, settings.partitions, _HEARTBEAT_S)
+    app.state.changes = Changes(news.get, reached, settings.partitions, _HEARTBEAT_S)
     for router in (orders.router, timeline.router, positions.router, health.router):
         app.include_router(router)
     app.add_exception_handler(Unavailable, _unavailable)

@@ -32,7 +32,7 @@ class QueryRoute(APIRoute):
     """
 
     def get_route_handler(self) -> _Handler:
-        """What FastAPI calls for each request. Raises RequestValidationError that names each wrong field; NotReached."""
+        """What FastAPI calls for each request. Raises RequestValidationError, NotReached."""
         signature = inspect.signature(self.endpoint).parameters
         paths = {name: TypeAdapter(signature[name].annotation) for name in self.param_convertors}
         annotation = signature["parameters"].annotation if "parameters" in signature else Parameters
