@@ -3,47 +3,32 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from uuid import uuid4
 
 from benchmarks.load import post, throughput
 from benchmarks.results import Figure
+from benchmarks.serving import serving
 from eventlog.settings import Settings
 from local_stack.ports import free_port
-from local_stack.probes import http_ready, wait_until
-from local_stack.process import Child
-from local_stack.services import environment_of, orderlog
+from local_stack.services import orderlog
 from local_stack.shop import order_body
 
 _CONNECTIONS, _REQUESTS, _WARM_UP = 64, 20_000, 2_000
 _GOODS = {"TEA-EARL-GREY-100": 2, "CUP-WHITE": 4}
-_START_S = 60.0
 
 
 async def measure(settings: Settings) -> list[Figure]:
     """Orders placed per second by 64 connections, one server process each time."""
     port = free_port()
     ours = settings.model_copy(update={"command_api_port": port, "log_level": "error"})
-    with _server(orderlog("serve", "command-api"), f"http://127.0.0.1:{port}/readyz", ours):
+    with serving(orderlog("serve", "command-api"), f"http://127.0.0.1:{port}/readyz", ours):
         commands = await _rate(f"http://127.0.0.1:{port}/orders")
     port = free_port()
     empty = [sys.executable, "-m", "uvicorn", "benchmarks.empty_app:app", "--port", str(port), "--no-access-log"]
-    with _server(empty, f"http://127.0.0.1:{port}/ready", settings):
+    with serving(empty, f"http://127.0.0.1:{port}/ready", settings):
         peer = await _rate(f"http://127.0.0.1:{port}/orders")
     return [Figure(f"orders over HTTP, {_CONNECTIONS} connections", commands, "1/s", "empty FastAPI POST", peer)]
-
-
-@contextmanager
-def _server(command: list[str], ready_url: str, settings: Settings) -> Iterator[None]:
-    log = settings.data_dir / "logs" / "benchmark.log"
-    server = Child("server", command, log, environment=environment_of(settings))
-    server.start()
-    try:
-        wait_until(lambda: http_ready(ready_url), server, _START_S)
-        yield
-    finally:
-        server.stop()
 
 
 async def _rate(url: str) -> float:

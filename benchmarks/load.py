@@ -6,7 +6,7 @@ cores. This sends prepared bytes and reads answers by their Content-Length, and 
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 
@@ -15,6 +15,27 @@ def post(url: str, body: bytes, headers: str = "") -> bytes:
     where = urlsplit(url)
     head = f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def get(url: str) -> bytes:
+    """A GET request as the bytes that go over the wire."""
+    where = urlsplit(url)
+    return f"GET {where.path}?{where.query} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+
+
+async def latencies(url: str, requests: Sequence[bytes], expected: int) -> list[float]:
+    """Milliseconds from each of `requests` to the end of its answer, one after the other. Raises as `throughput`."""
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    took: list[float] = []
+    for request in requests:
+        start = time.perf_counter()
+        writer.write(request)
+        status = await _answer(reader)
+        took.append((time.perf_counter() - start) * 1_000)
+        assert status == expected, f"HTTP {status} from {url}"
+    writer.close()
+    return took
 
 
 async def throughput(url: str, requests: Iterator[bytes], connections: int, expected: int) -> float:

@@ -56,28 +56,36 @@ async def words_of(database: Database, text: str) -> Sequence[str]:
 async def list_orders(database: Database, filters: Filters, sort: Sort, after: Cursor | None, limit: int) -> Page:
     """At most `limit` orders behind `after`. Raises Unavailable."""
     where, values = _conditions(filters)
-    statement = _page(where, sort, after is not None)
-    place = {"key": after.value, "id": after.order_id} if after else {}
-    rows = await database.rows(statement, {**values, **place, "limit": limit}, prepare=False)
-    found, counted = answer(rows, "order_id"), int(rows[0]["counted"])
-    if counted <= COUNTED:
-        return Page(found, counted, True)
-    return Page(found, max(await _estimate(database, where, values), counted), False)
-
-
-def _page(where: str, sort: Sort, goes_on: bool) -> str:
-    direction, beyond = ("DESC", "<") if sort.descending else ("ASC", ">")
-    behind = f"AND (o.{sort.column}, o.order_id) {beyond} (%(key)s, %(id)s)" if goes_on else ""
-    order = f"ORDER BY o.{sort.column} {direction}, o.order_id {direction}"
-    return f"""{LIVE}
-        SELECT live.positions, page.*,
-            (SELECT count(*) FROM (SELECT FROM views.orders o WHERE {where} LIMIT {COUNTED + 1}) few) AS counted
-        FROM live LEFT JOIN (
-            SELECT o.order_id, o.{sort.column} AS key, {ORDER_BODY} AS body FROM (
-                SELECT o.* FROM views.orders o WHERE {where} {behind} {order} LIMIT %(limit)s
-            ) o {order}
-        ) page ON true
+    counted = f"(SELECT count(*) FROM (SELECT FROM views.orders o WHERE {where} LIMIT {COUNTED + 1}) few)"
+    orders, place = page(filters, sort, after)
+    statement = f"""{LIVE}
+        SELECT live.positions, {counted} AS counted, page.* FROM live LEFT JOIN ({orders}) page ON true
+        ORDER BY page.key {_direction(sort)}, page.order_id {_direction(sort)}
     """
+    rows = await database.rows(statement, {**place, "limit": limit}, prepare=False)
+    found, total = answer(rows, "order_id"), int(rows[0]["counted"])
+    if total <= COUNTED:
+        return Page(found, total, True)
+    return Page(found, max(await _estimate(database, where, values), total), False)
+
+
+def page(filters: Filters, sort: Sort, after: Cursor | None) -> tuple[str, dict[str, Any]]:
+    """The statement of a page alone, and the values of its parameters but `limit`."""
+    where, values = _conditions(filters)
+    direction, beyond = _direction(sort), "<" if sort.descending else ">"
+    behind = f"AND (o.{sort.column}, o.order_id) {beyond} (%(key)s, %(id)s)" if after else ""
+    place = {"key": after.value, "id": after.order_id} if after else {}
+    order = f"ORDER BY o.{sort.column} {direction}, o.order_id {direction}"
+    statement = f"""
+        SELECT o.order_id, o.{sort.column} AS key, {ORDER_BODY} AS body FROM (
+            SELECT o.* FROM views.orders o WHERE {where} {behind} {order} LIMIT %(limit)s
+        ) o {order}
+    """
+    return statement, {**values, **place}
+
+
+def _direction(sort: Sort) -> str:
+    return "DESC" if sort.descending else "ASC"
 
 
 async def _estimate(database: Database, where: str, values: Mapping[str, Any]) -> int:

@@ -1,0 +1,96 @@
+"""Queries against a million orders: one by its id, and lists, each against what it cannot be faster than."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.rows import dict_row
+
+from benchmarks.filling import fill_views, order_ids
+from benchmarks.load import get, latencies, throughput
+from benchmarks.results import Figure, percentile
+from benchmarks.serving import serving
+from eventlog.settings import Settings
+from local_stack.ports import free_port
+from local_stack.services import orderlog
+from query_side.cursor import Sort
+from query_side.listing import Filters, page
+
+_ORDERS = 1_000_000
+_CONNECTIONS, _REQUESTS, _WARM_UP = 64, 20_000, 2_000
+_LISTS, _LISTS_WARM_UP = 600, 60
+
+
+async def measure(settings: Settings) -> list[Figure]:
+    """Orders read per second by 64 connections; the slowest of a hundred lists of 50 orders, one at a time."""
+    await fill_views(settings, _ORDERS)
+    ids = await asyncio.to_thread(order_ids, settings, _REQUESTS)
+    port = free_port()
+    ours = settings.model_copy(update={"query_api_port": port, "log_level": "error"})
+    with serving(orderlog("serve", "query-api"), f"http://127.0.0.1:{port}/readyz", ours):
+        rate = await _rate(f"http://127.0.0.1:{port}", [f"/orders/{order_id}" for order_id in ids])
+        lists = await _lists(f"http://127.0.0.1:{port}", _filters(_LISTS_WARM_UP + _LISTS))
+    bare = await asyncio.to_thread(_bare, settings, _filters(_LISTS_WARM_UP + _LISTS))
+    port = free_port()
+    empty = [sys.executable, "-m", "uvicorn", "benchmarks.empty_app:app", "--port", str(port), "--no-access-log"]
+    with serving(empty, f"http://127.0.0.1:{port}/ready", settings):
+        peer = await _rate(f"http://127.0.0.1:{port}", ["/ready"] * _REQUESTS)
+    many = f"of {_ORDERS:,}"
+    return [
+        Figure(f"GET /orders/{{id}} {many}, {_CONNECTIONS} connections", rate, "1/s", "empty FastAPI GET", peer),
+        Figure(f"list of 50 {many}, p50", percentile(lists, 0.5), "ms", "bare SQL", percentile(bare, 0.5)),
+        Figure(f"list of 50 {many}, p99", percentile(lists, 0.99), "ms", "bare SQL", percentile(bare, 0.99)),
+    ]
+
+
+async def _rate(url: str, paths: Sequence[str]) -> float:
+    requests = [get(f"{url}{path}") for path in paths]
+    await throughput(url, iter(requests[:_WARM_UP]), _CONNECTIONS, expected=200)
+    return await throughput(url, iter(requests), _CONNECTIONS, expected=200)
+
+
+def _filters(count: int) -> Iterator[dict[str, Any]]:
+    """One of each kind in turn; the same ones each time."""
+    random = Random(50)
+    for n in range(count):
+        yield (
+            {"status": random.choice(["open", "paid", "delivered", "rejected"])},
+            {"customer_id": f"customer-{random.randrange(_ORDERS // 10)}"},
+            {"sku": f"SKU-{random.randrange(1_000)}"},
+            {"min_total": random.randrange(1_000, 100_000), "currency": "EUR"},
+            {"placed_after": f"2026-0{random.randint(1, 9)}-01T00:00:00Z", "sort": "placed_at"},
+            {"q": f"pay-{random.randrange(_ORDERS)}"},
+        )[n % 6]
+
+
+async def _lists(url: str, filters: Iterator[dict[str, Any]]) -> list[float]:
+    requests = [get(f"{url}/orders?{urlencode(parameters)}") for parameters in filters]
+    return sorted((await latencies(url, requests, expected=200))[_LISTS_WARM_UP:])
+
+
+def _bare(settings: Settings, filters: Iterator[dict[str, Any]]) -> list[float]:
+    """Milliseconds that the page's own statement takes over one connection, without counting and without HTTP."""
+    took: list[float] = []
+    with psycopg.connect(settings.postgres_url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        for parameters in filters:
+            sort = Sort(parameters.pop("sort", "-placed_at"))
+            words = parameters.pop("q", "").split("-")
+            placed_from = parameters.pop("placed_after", None)
+            status = parameters.pop("status", None)
+            asked = Filters(
+                **parameters,
+                words=[word for word in words if word],
+                placed_from=placed_from,
+                statuses=[status] if status else (),
+            )
+            statement, values = page(asked, sort, None)
+            start = time.perf_counter()
+            connection.execute(statement.encode(), {**values, "limit": 51}, prepare=False).fetchall()
+            took.append((time.perf_counter() - start) * 1_000)
+    return sorted(took[_LISTS_WARM_UP:])
