@@ -4,7 +4,7 @@ The statement is put together from the conditions that are asked for and planned
 plan for a status that one order in a thousand has is the worst for one that nearly all have.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,18 +55,24 @@ async def words_of(database: Database, text: str) -> Sequence[str]:
 
 async def list_orders(database: Database, filters: Filters, sort: Sort, after: Cursor | None, limit: int) -> Page:
     """At most `limit` orders behind `after`. Raises Unavailable."""
-    where, values = _conditions(filters)
+    statement, values = counted_page(filters, sort, after)
+    rows = await database.rows(statement, {**values, "limit": limit}, prepare=False)
+    found, total = answer(rows, "order_id"), int(rows[0]["counted"])
+    if total <= COUNTED:
+        return Page(found, total, True)
+    return Page(found, max(await _estimate(database, filters), total), False)
+
+
+def counted_page(filters: Filters, sort: Sort, after: Cursor | None) -> tuple[str, dict[str, Any]]:
+    """The statement of a page with the view's position and a bounded count, and its values but `limit`."""
+    where, _ = _conditions(filters)
     counted = f"(SELECT count(*) FROM (SELECT FROM views.orders o WHERE {where} LIMIT {COUNTED + 1}) few)"
-    orders, place = page(filters, sort, after)
+    orders, values = page(filters, sort, after)
     statement = f"""{LIVE}
         SELECT live.positions, {counted} AS counted, page.* FROM live LEFT JOIN ({orders}) page ON true
         ORDER BY page.key {_direction(sort)}, page.order_id {_direction(sort)}
     """
-    rows = await database.rows(statement, {**place, "limit": limit}, prepare=False)
-    found, total = answer(rows, "order_id"), int(rows[0]["counted"])
-    if total <= COUNTED:
-        return Page(found, total, True)
-    return Page(found, max(await _estimate(database, where, values), total), False)
+    return statement, values
 
 
 def page(filters: Filters, sort: Sort, after: Cursor | None) -> tuple[str, dict[str, Any]]:
@@ -88,8 +94,9 @@ def _direction(sort: Sort) -> str:
     return "DESC" if sort.descending else "ASC"
 
 
-async def _estimate(database: Database, where: str, values: Mapping[str, Any]) -> int:
+async def _estimate(database: Database, filters: Filters) -> int:
     """How many orders the planner expects."""
+    where, values = _conditions(filters)
     statement = f"EXPLAIN (FORMAT JSON) SELECT FROM views.orders o WHERE {where}"
     (row,) = await database.rows(statement, values, prepare=False)
     return int(row["QUERY PLAN"][0]["Plan"]["Plan Rows"])
