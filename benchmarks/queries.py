@@ -8,9 +8,6 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
-import psycopg
-from psycopg.rows import dict_row
-
 from benchmarks.filling import fill_views, order_ids
 from benchmarks.load import get, latencies, throughput
 from benchmarks.results import Figure, percentile
@@ -18,8 +15,9 @@ from benchmarks.serving import serving
 from eventlog.settings import Settings
 from local_stack.ports import free_port
 from local_stack.services import orderlog
-from query_side.cursor import Sort
-from query_side.listing import Filters, page
+from query_side.api.models import OrdersParameters
+from query_side.database import Database
+from query_side.listing import page, plan, words_of
 
 _ORDERS = 1_000_000
 _CONNECTIONS, _REQUESTS, _WARM_UP = 64, 20_000, 2_000
@@ -35,7 +33,7 @@ async def measure(settings: Settings) -> list[Figure]:
     with serving(orderlog("serve", "query-api"), f"http://127.0.0.1:{port}/readyz", ours):
         rate = await _rate(f"http://127.0.0.1:{port}", [f"/orders/{order_id}" for order_id in ids])
         lists = await _lists(f"http://127.0.0.1:{port}", _filters(_LISTS_WARM_UP + _LISTS))
-    bare = await asyncio.to_thread(_bare, settings, _filters(_LISTS_WARM_UP + _LISTS))
+    bare = await _bare(settings, _filters(_LISTS_WARM_UP + _LISTS))
     port = free_port()
     empty = [sys.executable, "-m", "uvicorn", "benchmarks.empty_app:app", "--port", str(port), "--no-access-log"]
     with serving(empty, f"http://127.0.0.1:{port}/ready", settings):
@@ -73,24 +71,15 @@ async def _lists(url: str, filters: Iterator[dict[str, Any]]) -> list[float]:
     return sorted((await latencies(url, requests, expected=200))[_LISTS_WARM_UP:])
 
 
-def _bare(settings: Settings, filters: Iterator[dict[str, Any]]) -> list[float]:
+async def _bare(settings: Settings, filters: Iterator[dict[str, Any]]) -> list[float]:
     """Milliseconds that the page's own statement takes over one connection, without counting and without HTTP."""
     took: list[float] = []
-    with psycopg.connect(settings.postgres_url, autocommit=True, row_factory=dict_row) as connection:
-        connection.execute("SET timezone = 'UTC'")
+    async with Database(settings.postgres_url) as database:
         for parameters in filters:
-            sort = Sort(parameters.pop("sort", "-placed_at"))
-            words = parameters.pop("q", "").split("-")
-            placed_from = parameters.pop("placed_after", None)
-            status = parameters.pop("status", None)
-            asked = Filters(
-                **parameters,
-                words=[word for word in words if word],
-                placed_from=placed_from,
-                statuses=[status] if status else (),
-            )
-            statement, values = page(asked, sort, None)
+            asked = OrdersParameters(**{name: [v] if name == "status" else v for name, v in parameters.items()})
+            words = await words_of(database, asked.q) if asked.q else ()
+            statement, values = page(await plan(database, asked.filters(words)), asked.sort, None)
             start = time.perf_counter()
-            connection.execute(statement.encode(), {**values, "limit": 51}, prepare=False).fetchall()
+            await database.rows(statement, {**values, "limit": 51}, prepare=False)
             took.append((time.perf_counter() - start) * 1_000)
     return sorted(took[_LISTS_WARM_UP:])

@@ -18,6 +18,17 @@ from schemas.codec import Codec
 POSITIONS_CHANNEL = "orderlog_positions"
 
 
+class DecodedRecord:
+    """A record that was decoded before its batch's turn; what a batch is made of otherwise are a consumer's records."""
+
+    __slots__ = ("headers", "key", "offset", "recorded", "timestamp", "value")
+
+    def __init__(self, record: KafkaRecord, recorded: RecordedEvent) -> None:
+        self.offset, self.timestamp, self.key = record.offset, record.timestamp, record.key
+        self.value, self.headers = record.value, record.headers
+        self.recorded = recorded
+
+
 class Hole(Exception):
     """Records are missing between the view's position and what the log delivered."""
 
@@ -73,6 +84,8 @@ def _require_dense(partition: int, next_offset: int, records: Sequence[KafkaReco
 
 
 def _read(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+    if isinstance(record, DecodedRecord):
+        return record.recorded
     try:
         return read_record(codec, partition, record)
     except ValueError as error:  # DecodeError is one

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
-from psycopg.errors import InvalidSchemaName, UndefinedTable
+from psycopg.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 _CONNECTIONS = 10
 _PATIENCE_S = 3.0
+_STATEMENT_S = 10
+# Rows are fetched by index, mostly from memory; workers of a parallel plan start in the time that a page takes.
+_OPTIONS = {
+    "timezone": "UTC",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{_STATEMENT_S}s",
+    "random_page_cost": "1.1",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
 
 Connection = AsyncConnection[DictRow]
 Row = Mapping[str, Any]
@@ -51,10 +61,14 @@ class Database:
         try:
             try:
                 return await self._rows(statement, values, prepare)
+            except QueryCanceled:
+                raise
             except (OperationalError, InterfaceError):
                 # Postgres was restarted: each idle connection is broken, and reading again does no harm.
                 await self._pool.check()
                 return await self._rows(statement, values, prepare)
+        except QueryCanceled as error:
+            raise Unavailable(f"the query took longer than {_STATEMENT_S} s; narrow it") from error
         except (UndefinedTable, InvalidSchemaName) as error:
             raise Unavailable("the views were not made yet; their workers make them when they start") from error
         except (OperationalError, InterfaceError) as error:  # PoolTimeout too
@@ -73,5 +87,5 @@ def connection_options() -> dict[str, Any]:
         "row_factory": dict_row,
         "connect_timeout": 5,
         "application_name": "orderlog-query",
-        "options": "-c timezone=UTC -c default_transaction_read_only=on",
+        "options": " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
     }

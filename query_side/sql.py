@@ -12,7 +12,7 @@ from query_side.database import Row, Unavailable
 ORDERS = "orders"
 
 LIVE = """
-    WITH live AS (
+    WITH live AS MATERIALIZED (
         SELECT (
             SELECT string_agg(c.partition || ':' || (c.next_offset - 1), ',' ORDER BY c.partition)
             FROM orderlog.checkpoints c

@@ -176,7 +176,8 @@ class OrdersParameters(Parameters):
     currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
     min_total: int | None = Field(None, ge=0, le=2**63 - 1, description="minor units of `currency`, which it needs")
     q: Annotated[Text, Field(min_length=2)] | None = Field(
-        None, description="words, each the beginning of one in the address, a payment reference or a tracking number"
+        None,
+        description="words of the address, or of one payment reference or tracking number; the last may be begun",
     )
     sort: Sort = Field(Sort.LAST_PLACED, description="- puts the greatest first; by total it needs `currency`")
     cursor: Annotated[str, Field(max_length=100)] | None = Field(
