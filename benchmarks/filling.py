@@ -30,6 +30,9 @@ _FILL = """
     SELECT order_id, 0, 'Ada Lovelace ' || (shipping_address->>'street') || ' London SW1Y 4JH GB' FROM {schema}.orders
     UNION ALL
     SELECT order_id, 3, 'pay-' || row_number() OVER () FROM {schema}.orders;
+    INSERT INTO {schema}.order_events
+    SELECT order_id, 1, 'OrderPlaced', placed_at, placed_at, 0, row_number() OVER (), 'command', 'correlation', '{{}}'
+    FROM {schema}.orders;
     INSERT INTO {schema}.customers
     SELECT customer_id, currency, 0, count(*), sum(paid), 0, 0, 0, max(placed_at)
     FROM {schema}.orders GROUP BY customer_id, currency;

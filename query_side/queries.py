@@ -7,16 +7,16 @@ from uuid import UUID
 from query_side.database import Database, Row
 from query_side.sql import EVENT_BODY, LIVE, ORDER_BODY, Answer, answer
 
-_ORDERS = f"""{LIVE}
+ORDERS_BY_ID = f"""{LIVE}
     SELECT live.positions, found.* FROM live LEFT JOIN (
         SELECT o.order_id, o.version, {ORDER_BODY} AS body FROM views.orders o WHERE o.order_id = ANY(%(ids)s)
     ) found ON true
 """
-_HISTORY = f"""{LIVE}
+HISTORY = f"""{LIVE}
     SELECT live.positions, e.version, e.type, e.time, e.data
     FROM live LEFT JOIN views.order_events e ON e.order_id = %(order_id)s ORDER BY e.version
 """
-_EVENTS = f"""{LIVE}
+EVENTS = f"""{LIVE}
     SELECT live.positions, o.version AS current, e.version, e.body FROM live
     LEFT JOIN views.orders o ON o.order_id = %(order_id)s
     LEFT JOIN LATERAL (
@@ -24,13 +24,13 @@ _EVENTS = f"""{LIVE}
         WHERE e.order_id = o.order_id AND e.version > %(after)s ORDER BY e.version LIMIT %(limit)s
     ) e ON true ORDER BY e.version
 """
-_NEWS = f"""
+NEWS = f"""
     SELECT e.order_id, k.version AS known, e.version, e.type, {EVENT_BODY} AS body
     FROM unnest(%(ids)s::uuid[], %(versions)s::int[]) AS k (order_id, version)
     JOIN views.order_events e ON e.order_id = k.order_id AND e.version > k.version
     ORDER BY e.order_id, e.version
 """
-_CUSTOMER = f"""{LIVE}
+CUSTOMER = f"""{LIVE}
     SELECT live.positions, c.* FROM live LEFT JOIN (
         SELECT currency, sum(orders)::bigint AS orders, sum(paid)::bigint AS paid, sum(refunded)::bigint AS refunded,
             sum(returned_pieces)::bigint AS returned_pieces, sum(returned_amount)::bigint AS returned_amount,
@@ -47,7 +47,7 @@ _POSITIONS = """
 
 async def orders(database: Database, order_ids: Collection[UUID]) -> Mapping[UUID, Answer]:
     """`order_id`, `version` and `body` of each order, or no row, from one snapshot. Raises Unavailable."""
-    found = answer(await database.rows(_ORDERS, {"ids": list(order_ids)}), "order_id")
+    found = answer(await database.rows(ORDERS_BY_ID, {"ids": list(order_ids)}), "order_id")
     rows = {row["order_id"]: row for row in found.rows}
     return {one: Answer([rows[one]] if one in rows else [], found.position) for one in order_ids}
 
@@ -56,27 +56,27 @@ async def new_events(database: Database, known: Collection[tuple[UUID, int]]) ->
     """`version`, `type` and `body` of what each order has behind the version that is known. Raises Unavailable."""
     ids, versions = [order_id for order_id, _ in known], [version for _, version in known]
     news: dict[tuple[UUID, int], list[Row]] = {one: [] for one in known}
-    for row in await database.rows(_NEWS, {"ids": ids, "versions": versions}):
+    for row in await database.rows(NEWS, {"ids": ids, "versions": versions}):
         news[row["order_id"], row["known"]].append(row)
     return news
 
 
 async def history(database: Database, order_id: UUID) -> Answer:
     """`version`, `type`, `time` and `data` of each event of the order, in order. Raises Unavailable."""
-    return answer(await database.rows(_HISTORY, {"order_id": order_id}), "version")
+    return answer(await database.rows(HISTORY, {"order_id": order_id}), "version")
 
 
 async def events(database: Database, order_id: UUID, after: int, limit: int) -> tuple[int, Answer]:
     """The order's version, 0 if there is no such order; `version` and `body` of its events after `after`."""
     values = {"order_id": order_id, "after": after, "limit": limit}
-    rows = await database.rows(_EVENTS, values)
+    rows = await database.rows(EVENTS, values)
     found = answer(rows, "version")
     return rows[0]["current"] or 0, found
 
 
 async def customer(database: Database, customer_id: str) -> Answer:
     """A customer's totals, a row for each currency. Raises Unavailable."""
-    return answer(await database.rows(_CUSTOMER, {"customer_id": customer_id}), "currency")
+    return answer(await database.rows(CUSTOMER, {"customer_id": customer_id}), "currency")
 
 
 async def positions(database: Database) -> Sequence[Row]:
