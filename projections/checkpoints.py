@@ -12,21 +12,11 @@ from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter, read_record
 from projections.bulk import Connection
 from projections.generations import Generation
+from projections.read_ahead import DecodedRecord
 from projections.view import EventFailed, View
 from schemas.codec import Codec
 
 POSITIONS_CHANNEL = "orderlog_positions"
-
-
-class DecodedRecord:
-    """A record that was decoded before its batch's turn; what a batch is made of otherwise are a consumer's records."""
-
-    __slots__ = ("headers", "key", "offset", "recorded", "timestamp", "value")
-
-    def __init__(self, record: KafkaRecord, recorded: RecordedEvent) -> None:
-        self.offset, self.timestamp, self.key = record.offset, record.timestamp, record.key
-        self.value, self.headers = record.value, record.headers
-        self.recorded = recorded
 
 
 class Hole(Exception):

@@ -10,12 +10,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, MutableSequ
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from eventlog.recorded import KafkaRecord, read_record
-from projections.checkpoints import DecodedRecord
+from eventlog.recorded import KafkaRecord, RecordedEvent, read_record
 from schemas.codec import Codec
 
 # Records that are decoded in one go: about a millisecond, for which an answer of Postgres may lie there.
 _SLICE = 100
+
+
+class DecodedRecord:
+    """A record that was decoded before its batch's turn; what a batch is made of otherwise are a consumer's records."""
+
+    __slots__ = ("headers", "key", "offset", "recorded", "timestamp", "value")
+
+    def __init__(self, record: KafkaRecord, recorded: RecordedEvent) -> None:
+        self.offset, self.timestamp, self.key = record.offset, record.timestamp, record.key
+        self.value, self.headers = record.value, record.headers
+        self.recorded = recorded
 
 
 async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGenerator[Any, None]:
