@@ -30,9 +30,7 @@ def checkout(tmp_path: Path) -> Path:
     (source,) = projections.__path__
     shutil.copytree(source, tmp_path / "projections", ignore=shutil.ignore_patterns("__pycache__"))
     files = re.findall(r"^`(projections/skus/\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in files] == [
-        f"projections/skus/{name}.py" for name in ("__init__", "fold", "tables", "view")
-    ]
+    assert [Path(name).stem for name, _ in files] == ["__init__", "fold", "tables", "view"]
     for name, text in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -57,9 +55,8 @@ def patch(file: Path) -> None:
 def worker(settings: Settings, checkout: Path) -> Iterator[Child]:
     # The changed folder goes before the installed one.
     environment = environment_of(settings) | {"PYTHONPATH": str(checkout)}
-    process = Child(
-        "worker", orderlog("project", "skus"), checkout / "worker.log", environment=environment, cwd=checkout
-    )
+    command, log = orderlog("project", "skus"), checkout / "worker.log"
+    process = Child("worker", command, log, environment=environment, cwd=checkout)
     yield process
     process.kill()
 
