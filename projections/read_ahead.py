@@ -5,9 +5,8 @@ partition went to another worker, was decoded for nothing and no more.
 """
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, MutableSequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, MutableSequence
+from contextlib import suppress
 from typing import Any
 
 from eventlog.recorded import KafkaRecord, RecordedEvent, read_record
@@ -49,27 +48,11 @@ async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGener
 
 
 async def decode(codec: Codec, partition: int, records: MutableSequence[KafkaRecord]) -> None:
-    """Put decoded records in the place of `records`; those that cannot be decoded stay, to fail in their turn."""
-    for start in range(0, len(records), _SLICE):
-        with uncollected():
-            for index in range(start, min(start + _SLICE, len(records))):
-                # Whatever it is, the batch's turn will show it, and there it is known what to do about it.
-                with suppress(Exception):
-                    record = records[index]
-                    records[index] = DecodedRecord(record, read_record(codec, partition, record))
-        await asyncio.sleep(0)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection for a while: a batch makes objects by the ten thousand, and all live to its end.
-
-    Going through them again and again, for nothing, took a quarter of the worker's time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
+    """Put decoded records in the place of `records`, up to the first that cannot be decoded: it fails in its turn."""
+    for index, record in enumerate(records):
+        try:
+            records[index] = DecodedRecord(record, read_record(codec, partition, record))
+        except Exception:  # whatever it is, the batch's turn will show it, and there it is known what to do about it
+            return
+        if index % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)

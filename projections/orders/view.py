@@ -1,7 +1,6 @@
 """The `orders` view against its tables: load the rows a batch touches, fold, write them back."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, get_args
 from uuid import UUID
 
@@ -20,9 +19,8 @@ from schemas.events import Address, OrderEvent, OrderPlaced, ShippingAddressChan
 Change = tuple[OrderRow | None, OrderRow]
 
 _to_json = msgspec.json.Encoder().encode
-_PAYLOADS: dict[type[Any], list[str]] = {
-    kind: [field.name for field in fields(kind) if field.name != "order_id"] for kind in get_args(OrderEvent)
-}
+# Each event begins with its order's id, which has a column of its own.
+_ORDER_ID = len(_to_json({"order_id": UUID(int=0)})) - 1
 
 
 class OrdersView:
@@ -123,9 +121,21 @@ async def _store_texts(connection: Connection, schema: str, events: Iterable[Rec
 def _to_event_row(recorded: RecordedEvent) -> tuple[Any, ...]:
     event, about, position = recorded.event, recorded.metadata, recorded.position
     assert not isinstance(event, WriterElected)
-    data = _to_json({name: getattr(event, name) for name in _PAYLOADS[type(event)]})
     told = (about.time, recorded.recorded_at, position.partition, position.offset)
-    return (event.order_id, about.version, type(event).__name__, *told, about.command_id, about.correlation_id, data)
+    return (
+        event.order_id,
+        about.version,
+        type(event).__name__,
+        *told,
+        about.command_id,
+        about.correlation_id,
+        _to_data(event),
+    )
+
+
+def _to_data(event: OrderEvent) -> bytes:
+    """The event's fields but the first as JSON: cut off rather than left out, which takes three times as long."""
+    return b"{" + _to_json(event)[_ORDER_ID:].removeprefix(b",")
 
 
 def _to_row(row: OrderRow) -> tuple[Any, ...]:
