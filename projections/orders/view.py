@@ -121,16 +121,9 @@ async def _store_texts(connection: Connection, schema: str, events: Iterable[Rec
 def _to_event_row(recorded: RecordedEvent) -> tuple[Any, ...]:
     event, about, position = recorded.event, recorded.metadata, recorded.position
     assert not isinstance(event, WriterElected)
-    told = (about.time, recorded.recorded_at, position.partition, position.offset)
-    return (
-        event.order_id,
-        about.version,
-        type(event).__name__,
-        *told,
-        about.command_id,
-        about.correlation_id,
-        _to_data(event),
-    )
+    when_and_where = (about.time, recorded.recorded_at, position.partition, position.offset)
+    why = (about.command_id, about.correlation_id)
+    return (event.order_id, about.version, type(event).__name__, *when_and_where, *why, _to_data(event))
 
 
 def _to_data(event: OrderEvent) -> bytes:
