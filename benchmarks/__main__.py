@@ -22,6 +22,7 @@ from benchmarks import (
     http_latency,
     live_view,
     overload,
+    queries,
     recovery,
     side_by_side,
     writer,
@@ -48,6 +49,7 @@ _MODULES = (
     side_by_side,
     recovery,
     live_view,
+    queries,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

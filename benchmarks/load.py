@@ -7,7 +7,7 @@ cores. This sends prepared bytes and reads answers by their Content-Length, and 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from urllib.parse import urlsplit
@@ -23,6 +23,12 @@ def http_request(method: str, url: str, body: bytes, headers: str = "") -> bytes
     where = urlsplit(url)
     head = f"{method} {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def get(url: str) -> bytes:
+    """A GET request as the bytes that go over the wire."""
+    where = urlsplit(url)
+    return f"GET {where.path}?{where.query} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
 
 
 def order_placed(base_url: str, order_id: UUID | None = None) -> bytes:
@@ -57,6 +63,17 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         yield Connection(reader, writer)
     finally:
         writer.close()
+
+
+async def latencies(url: str, requests: Sequence[bytes], expected: int) -> list[float]:
+    """Milliseconds from each of `requests` to the end of its answer, one after the other. Raises as `throughput`."""
+    took: list[float] = []
+    async with connected(url) as connection:
+        for request in requests:
+            start = time.perf_counter()
+            await connection.ask(request, expected)
+            took.append((time.perf_counter() - start) * 1_000)
+    return took
 
 
 async def throughput(url: str, requests: Iterator[bytes], connections: int, expected: int) -> float:

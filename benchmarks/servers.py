@@ -1,4 +1,4 @@
-"""The HTTP servers that are measured, each a process of its own: the command API, and one that does nothing."""
+"""The HTTP servers that are measured, each a process of its own: the APIs, and one that does nothing."""
 
 import sys
 from collections.abc import Iterator
@@ -30,6 +30,13 @@ def command_api(settings: Settings) -> Iterator[Server]:
 
 
 @contextmanager
+def query_api(settings: Settings) -> Iterator[Server]:
+    """`orderlog serve query-api` while entered, from when the views can be read."""
+    with _serving("query-api", orderlog("serve", "query-api"), settings) as server:
+        yield server
+
+
+@contextmanager
 def empty_api(settings: Settings) -> Iterator[Server]:
     """A FastAPI whose POST /orders does nothing, served the same way as the command API."""
     with _serving("empty-api", [sys.executable, "-m", "benchmarks.empty_app"], settings) as server:
@@ -38,8 +45,9 @@ def empty_api(settings: Settings) -> Iterator[Server]:
 
 @contextmanager
 def _serving(name: str, command: list[str], settings: Settings) -> Iterator[Server]:
-    own = settings.model_copy(update={"command_api_port": free_port(), "log_level": "error"})
-    url = f"http://127.0.0.1:{own.command_api_port}"
+    port = free_port()
+    own = settings.model_copy(update={"command_api_port": port, "query_api_port": port, "log_level": "error"})
+    url = f"http://127.0.0.1:{port}"
     process = Child(name, command, settings.data_dir / "logs" / f"{name}.log", environment=environment_of(own))
     process.start()
     try:

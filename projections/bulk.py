@@ -1,13 +1,54 @@
-"""Rows in bulk: a statement or a COPY for a whole batch, so that its cost hardly grows with its size."""
+"""Rows in bulk: a statement or a COPY for a whole batch, so that its cost hardly grows with its size.
+
+JSON goes in as the bytes of its text.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
 
 from psycopg import AsyncConnection, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.rows import dict_row
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql
 
 Connection = AsyncConnection[Any]
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_JSONB_FORM = b"\x01"  # what a value of type jsonb begins with on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What is ever said about one table of one schema, written once."""
+
+    types: Sequence[str]
+    copy: bytes
+    stage: bytes
+    copy_staged: bytes
+    merge: bytes
+
+    @classmethod
+    def of(cls, schema: str, table: Table) -> Self:
+        target, staging = _name(schema, table), sql.Identifier(f"staging_{schema}_{table.name}")
+        columns = _written(table)
+        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
+        keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.primary_key)
+        changes = sql.SQL(", ").join(_merged(table, column) for column in columns if not column.primary_key)
+        copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
+        stage = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS")
+        merge = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT ({3}) DO UPDATE SET {4}")
+        return cls(
+            types=[str(column.type.compile(_DIALECT)).lower() for column in columns],
+            copy=copy.format(target, names).as_bytes(None),
+            stage=stage.format(staging, target).as_bytes(None),
+            copy_staged=copy.format(staging, names).as_bytes(None),
+            merge=merge.format(target, names, staging, keys, changes).as_bytes(None),
+        )
 
 
 async def select_rows(
@@ -15,7 +56,7 @@ async def select_rows(
 ) -> list[dict[str, Any]]:
     """The rows of `table` whose `column` is one of `values`."""
     query = sql.SQL("SELECT * FROM {} WHERE {} = ANY(%s)").format(_name(schema, table), sql.Identifier(column))
-    async with connection.cursor(row_factory=dict_row) as cursor:
+    async with connection.cursor(row_factory=dict_row, binary=True) as cursor:
         await cursor.execute(query, [list(values)])
         return await cursor.fetchall()
 
@@ -28,34 +69,60 @@ async def delete_rows(connection: Connection, schema: str, table: Table, column:
 
 
 async def copy_rows(connection: Connection, schema: str, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-    """Add `rows`, tuples in the order of the table's columns."""
+    """Add `rows`, tuples in the order of the table's columns, without computed ones. None may be there yet."""
     if rows:
-        await _copy(connection, _name(schema, table), rows)
+        statements = _statements(schema, table)
+        await _copy(connection, statements.copy, statements.types, rows)
 
 
 async def upsert_rows(connection: Connection, schema: str, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-    """Add `rows`, or put them in place of those with the same primary key."""
+    """Add `rows`, or merge them into those with the same primary key.
+
+    A column's `info={"merge": …}` says how: "sum", "greatest", or, without one, the new value replaces the old.
+    """
     if not rows:
         return
-    target, staging = _name(schema, table), sql.Identifier(f"staging_{schema}_{table.name}")
-    await connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS").format(staging, target)
-    )
-    await _copy(connection, staging, rows)
-    keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.primary_key)
-    changes = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
-        for column in table.columns
-        if not column.primary_key
-    )
-    merge = sql.SQL("INSERT INTO {} SELECT * FROM {} ON CONFLICT ({}) DO UPDATE SET {}")
-    await connection.execute(merge.format(target, staging, keys, changes))
+    statements = _statements(schema, table)
+    await connection.execute(statements.stage)
+    await _copy(connection, statements.copy_staged, statements.types, rows)
+    await connection.execute(statements.merge)
 
 
-async def _copy(connection: Connection, target: sql.Composable, rows: Sequence[Sequence[Any]]) -> None:
-    async with connection.cursor() as cursor, cursor.copy(sql.SQL("COPY {} FROM STDIN").format(target)) as copy:
-        for row in rows:
-            await copy.write_row(row)
+class _JsonText(Dumper):
+    format, oid = Format.BINARY, 3802  # jsonb
+
+    def dump(self, obj: Any) -> Buffer:
+        """The text as it is; Postgres refuses what is not JSON."""
+        return _JSONB_FORM + obj  # type: ignore[no-any-return]
+
+
+async def _copy(connection: Connection, statement: bytes, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    async with connection.cursor() as cursor:
+        cursor.adapters.register_dumper(bytes, _JsonText)
+        async with cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                await copy.write_row(row)
+
+
+@lru_cache
+def _statements(schema: str, table: Table) -> _Statements:
+    return _Statements.of(schema, table)
+
+
+def _written(table: Table) -> list[Column[Any]]:
+    return [column for column in table.columns if column.computed is None]
+
+
+def _merged(table: Table, column: Column[Any]) -> sql.Composable:
+    name, old = sql.Identifier(column.name), sql.Identifier(table.name, column.name)
+    match column.info.get("merge"):
+        case "sum":
+            return sql.SQL("{0} = {1} + excluded.{0}").format(name, old)
+        case "greatest":
+            return sql.SQL("{0} = greatest({1}, excluded.{0})").format(name, old)
+        case _:
+            return sql.SQL("{0} = excluded.{0}").format(name)
 
 
 def _name(schema: str, table: Table) -> sql.Identifier:

@@ -12,6 +12,7 @@ from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter, read_record
 from projections.bulk import Connection
 from projections.generations import Generation
+from projections.read_ahead import DecodedRecord
 from projections.view import EventFailed, View
 from schemas.codec import Codec
 
@@ -73,6 +74,8 @@ def _require_dense(partition: int, next_offset: int, records: Sequence[KafkaReco
 
 
 def _read(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+    if isinstance(record, DecodedRecord):
+        return record.recorded
     try:
         return read_record(codec, partition, record)
     except ValueError as error:  # DecodeError is one

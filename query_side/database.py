@@ -1,23 +1,25 @@
-"""The query API's connections to Postgres, and statements of SQLAlchemy's on them.
-
-Statements are built with SQLAlchemy Core and run by psycopg itself: SQLAlchemy's own asyncio engine costs
-more than the rest of a request.
-"""
+"""The query API's connections to Postgres."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
-from psycopg.errors import InvalidSchemaName, UndefinedTable
+from psycopg.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql.psycopg import dialect
 
-_DIALECT = dialect()  # type: ignore[no-untyped-call]
 _CONNECTIONS = 10
 _PATIENCE_S = 3.0
+_STATEMENT_S = 10
+# Rows are fetched by index, mostly from memory; workers of a parallel plan start in the time that a page takes.
+_OPTIONS = {
+    "timezone": "UTC",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{_STATEMENT_S}s",
+    "random_page_cost": "1.1",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
 
 Connection = AsyncConnection[DictRow]
 Row = Mapping[str, Any]
@@ -25,20 +27,6 @@ Row = Mapping[str, Any]
 
 class Unavailable(Exception):
     """Postgres does not answer, or has no views yet; the message is for the client."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement as psycopg takes it; `values` are the ones that are not given when it is run."""
-
-    text: str
-    values: Row
-
-    @classmethod
-    def of(cls, statement: Select[Any]) -> Self:
-        """Compile `statement`."""
-        compiled = statement.compile(dialect=_DIALECT)
-        return cls(str(compiled), compiled.params)
 
 
 class Database:
@@ -65,23 +53,30 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
 
-    async def rows(self, query: Query, **values: Any) -> list[Row]:
-        """The rows of `query`. Raises Unavailable."""
+    async def rows(self, statement: str, values: Row, *, prepare: bool | None = None) -> list[Row]:
+        """The rows of `statement`. Raises Unavailable.
+
+        A statement that is run often is planned once, for any values; `prepare=False` plans it for these each time.
+        """
         try:
             try:
-                return await self._rows(query, values)
+                return await self._rows(statement, values, prepare)
+            except QueryCanceled:
+                raise
             except (OperationalError, InterfaceError):
                 # Postgres was restarted: each idle connection is broken, and reading again does no harm.
                 await self._pool.check()
-                return await self._rows(query, values)
+                return await self._rows(statement, values, prepare)
+        except QueryCanceled as error:
+            raise Unavailable(f"the query took longer than {_STATEMENT_S} s; narrow it") from error
         except (UndefinedTable, InvalidSchemaName) as error:
             raise Unavailable("the views were not made yet; their workers make them when they start") from error
         except (OperationalError, InterfaceError) as error:  # PoolTimeout too
             raise Unavailable("the views' database does not answer") from error
 
-    async def _rows(self, query: Query, values: Mapping[str, Any]) -> list[Row]:
+    async def _rows(self, statement: str, values: Row, prepare: bool | None) -> list[Row]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(query.text.encode(), {**query.values, **values})
+            cursor = await connection.execute(statement.encode(), values, prepare=prepare)
             return list(await cursor.fetchall())
 
 
@@ -92,5 +87,5 @@ def connection_options() -> dict[str, Any]:
         "row_factory": dict_row,
         "connect_timeout": 5,
         "application_name": "orderlog-query",
-        "options": "-c timezone=UTC -c default_transaction_read_only=on",
+        "options": " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
     }

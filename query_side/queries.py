@@ -1,141 +1,85 @@
-"""The queries. Each reads its rows and the view's position in one statement, so in one snapshot.
+"""The queries by key. Lists are in query_side/listing.py."""
 
-They start from the live generation's row, so no row at all means that the view was not made yet.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    Select,
-    Subquery,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    func,
-    literal_column,
-    select,
-    true,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from query_side.database import Database, Row
+from query_side.sql import EVENT_BODY, LIVE, ORDER_BODY, Answer, answer
 
-from query_side.cursor import Cursor
-from query_side.database import Database, Query, Row, Unavailable
-from query_side.tables import checkpoints, generations, order_lines, orders
-
-ORDERS = "orders"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows, and the last offset of each partition that they reflect, as `eventlog.positions` writes them."""
-
-    rows: Sequence[Row]
-    position: str
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which orders to list; None means any. `placed_from` is included, `placed_before` is not."""
-
-    customer_id: str | None = None
-    status: str | None = None
-    placed_from: datetime | None = None
-    placed_before: datetime | None = None
-    after: Cursor | None = None
+ORDERS_BY_ID = f"""{LIVE}
+    SELECT live.positions, found.* FROM live LEFT JOIN (
+        SELECT o.order_id, o.version, {ORDER_BODY} AS body FROM views.orders o WHERE o.order_id = ANY(%(ids)s)
+    ) found ON true
+"""
+HISTORY = f"""{LIVE}
+    SELECT live.positions, e.version, e.type, e.time, e.data
+    FROM live LEFT JOIN views.order_events e ON e.order_id = %(order_id)s ORDER BY e.version
+"""
+EVENTS = f"""{LIVE}
+    SELECT live.positions, o.version AS current, e.version, e.body FROM live
+    LEFT JOIN views.orders o ON o.order_id = %(order_id)s
+    LEFT JOIN LATERAL (
+        SELECT e.version, {EVENT_BODY} AS body FROM views.order_events e
+        WHERE e.order_id = o.order_id AND e.version > %(after)s ORDER BY e.version LIMIT %(limit)s
+    ) e ON true ORDER BY e.version
+"""
+NEWS = f"""
+    SELECT e.order_id, k.version AS known, e.version, e.type, {EVENT_BODY} AS body
+    FROM unnest(%(ids)s::uuid[], %(versions)s::int[]) AS k (order_id, version)
+    JOIN views.order_events e ON e.order_id = k.order_id AND e.version > k.version
+    ORDER BY e.order_id, e.version
+"""
+CUSTOMER = f"""{LIVE}
+    SELECT live.positions, c.* FROM live LEFT JOIN (
+        SELECT currency, sum(orders)::bigint AS orders, sum(paid)::bigint AS paid, sum(refunded)::bigint AS refunded,
+            sum(returned_pieces)::bigint AS returned_pieces, sum(returned_amount)::bigint AS returned_amount,
+            max(last_order_at) AS last_order_at
+        FROM views.customers WHERE customer_id = %(customer_id)s GROUP BY currency
+    ) c ON true ORDER BY c.currency
+"""
+_POSITIONS = """
+    SELECT g.projection, g.generation, c.partition, c.next_offset
+    FROM orderlog.generations g LEFT JOIN orderlog.checkpoints c USING (projection, generation)
+    WHERE g.state = 'live' ORDER BY g.projection, c.partition
+"""
 
 
-async def order_by_id(database: Database, order_id: UUID) -> Answer:
-    """The order, or no row. Raises Unavailable."""
-    return _answer(await database.rows(_ORDER, order_id=order_id))
+async def orders(database: Database, order_ids: Collection[UUID]) -> Mapping[UUID, Answer]:
+    """`order_id`, `version` and `body` of each order, or no row, from one snapshot. Raises Unavailable."""
+    found = answer(await database.rows(ORDERS_BY_ID, {"ids": list(order_ids)}), "order_id")
+    rows = {row["order_id"]: row for row in found.rows}
+    return {one: Answer([rows[one]] if one in rows else [], found.position) for one in order_ids}
 
 
-async def list_orders(database: Database, filters: Filters, limit: int) -> Answer:
-    """At most `limit` orders, the last placed first. Raises Unavailable."""
-    newest_first = (orders.c.placed_at.desc(), orders.c.order_id.desc())
-    page = select(orders).where(*_conditions(filters)).order_by(*newest_first).limit(limit).subquery("page")
-    statement = _with_orders(page).order_by(page.c.placed_at.desc(), page.c.order_id.desc())
-    return _answer(await database.rows(Query.of(statement)))
+async def new_events(database: Database, known: Collection[tuple[UUID, int]]) -> Mapping[tuple[UUID, int], list[Row]]:
+    """`version`, `type` and `body` of what each order has behind the version that is known. Raises Unavailable."""
+    ids, versions = [order_id for order_id, _ in known], [version for _, version in known]
+    news: dict[tuple[UUID, int], list[Row]] = {one: [] for one in known}
+    for row in await database.rows(NEWS, {"ids": ids, "versions": versions}):
+        news[row["order_id"], row["known"]].append(row)
+    return news
+
+
+async def history(database: Database, order_id: UUID) -> Answer:
+    """`version`, `type`, `time` and `data` of each event of the order, in order. Raises Unavailable."""
+    return answer(await database.rows(HISTORY, {"order_id": order_id}), "version")
+
+
+async def events(database: Database, order_id: UUID, after: int, limit: int) -> tuple[int, Answer]:
+    """The order's version, 0 if there is no such order; `version` and `body` of its events after `after`."""
+    values = {"order_id": order_id, "after": after, "limit": limit}
+    rows = await database.rows(EVENTS, values)
+    found = answer(rows, "version")
+    return rows[0]["current"] or 0, found
+
+
+async def customer(database: Database, customer_id: str) -> Answer:
+    """A customer's totals, a row for each currency. Raises Unavailable."""
+    return answer(await database.rows(CUSTOMER, {"customer_id": customer_id}), "currency")
 
 
 async def positions(database: Database) -> Sequence[Row]:
     """projection, generation, partition and next_offset of every live generation; without partition at its start."""
-    return await database.rows(_POSITIONS)
-
-
-def _answer(rows: Sequence[Row]) -> Answer:
-    if not rows:
-        raise Unavailable("the view was not made yet; its worker makes it when it starts")
-    return Answer([row for row in rows if row["order_id"] is not None], rows[0]["positions"] or "")
-
-
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if filters.customer_id is not None:
-        conditions.append(orders.c.customer_id == filters.customer_id)
-    if filters.status is not None:
-        conditions.append(orders.c.status == filters.status)
-    if filters.placed_from is not None:
-        conditions.append(orders.c.placed_at >= filters.placed_from)
-    if filters.placed_before is not None:
-        conditions.append(orders.c.placed_at < filters.placed_before)
-    if filters.after is not None:
-        place = tuple_(filters.after.placed_at, filters.after.order_id)
-        conditions.append(tuple_(orders.c.placed_at, orders.c.order_id) < place)
-    return conditions
-
-
-def _with_orders(page: Subquery) -> Select[Any]:
-    """The live generation's position with each row of `page`, or once without."""
-    live = generations.c.projection == ORDERS, generations.c.state == "live"
-    joined = generations.outerjoin(page, true())
-    return select(_position(), *page.c, _lines(page.c.order_id)).select_from(joined).where(*live)
-
-
-def _position() -> ColumnElement[Any]:
-    written = cast(checkpoints.c.partition, Text) + ":" + cast(checkpoints.c.next_offset - 1, Text)
-    separator = literal_column("','", Text)
-    inner = select(func.string_agg(written, aggregate_order_by(separator, checkpoints.c.partition))).where(
-        checkpoints.c.projection == generations.c.projection,
-        checkpoints.c.generation == generations.c.generation,
-        checkpoints.c.next_offset > 0,
-    )
-    return inner.correlate(generations).scalar_subquery().label("positions")
-
-
-def _lines(order_id: ColumnElement[Any]) -> ColumnElement[Any]:
-    fields = (order_lines.c.sku, order_lines.c.quantity, order_lines.c.unit_price, order_lines.c.returned)
-    # The names stand in the text: a parameter of a function that takes anything has no type of its own.
-    names: Iterator[ColumnElement[Any]] = (literal_column(f"'{column.name}'") for column in fields)
-    line = func.jsonb_build_object(*chain.from_iterable(zip(names, fields, strict=True)))
-    lines: ScalarSelect[Any] = (
-        select(func.jsonb_agg(aggregate_order_by(line, order_lines.c.position)))
-        .where(order_lines.c.order_id == order_id)
-        .scalar_subquery()
-    )
-    return lines.label("lines")
-
-
-_ORDER = Query.of(
-    _with_orders(select(orders).where(orders.c.order_id == bindparam("order_id", type_=Uuid)).subquery("page"))
-)
-_POSITIONS = Query.of(
-    select(generations.c.projection, generations.c.generation, checkpoints.c.partition, checkpoints.c.next_offset)
-    .select_from(
-        generations.outerjoin(
-            checkpoints,
-            (checkpoints.c.projection == generations.c.projection)
-            & (checkpoints.c.generation == generations.c.generation),
-        )
-    )
-    .where(generations.c.state == "live")
-    .order_by(generations.c.projection, checkpoints.c.partition)
-)
+    nothing: dict[str, Any] = {}
+    return await database.rows(_POSITIONS, nothing)

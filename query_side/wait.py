@@ -1,6 +1,7 @@
 """Wait until a view has reached a position, woken by Postgres when the view moves: nothing is polled."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -21,13 +22,18 @@ _READ = """
 
 
 class Reached:
-    """How far a projection's view has come, kept up to date by `listening`."""
+    """How far a projection's view has come, kept up to date by `listening` over one connection for all who wait.
+
+    `ended` is set by `end`, when the process stops: nobody is kept waiting then.
+    """
 
     def __init__(self, postgres_url: str, projection: str) -> None:
         self._url = postgres_url
         self._projection = projection
         self._offsets: dict[int, int] = {}
-        self._moved = asyncio.Condition()
+        self._moves: Counter[int] = Counter()
+        self._next_move: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self.ended = False
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -40,19 +46,37 @@ class Reached:
             with suppress(asyncio.CancelledError):
                 await task
 
+    def end(self) -> None:
+        """Wake all who wait, and let nobody wait any more."""
+        self.ended = True
+        self._wake(list(self._next_move))
+
     async def wait_for(self, wanted: Mapping[int, int], timeout_s: float) -> bool:
         """Whether the view reflected the record at each {partition: offset}, within `timeout_s` seconds."""
-
-        def all_reached() -> bool:
-            return all(self._offsets.get(partition, -1) >= offset for partition, offset in wanted.items())
-
-        if all_reached():
-            return True
         try:
-            async with asyncio.timeout(timeout_s), self._moved:
-                return await self._moved.wait_for(all_reached)
+            async with asyncio.timeout(timeout_s):
+                for partition, offset in wanted.items():
+                    while self._offsets.get(partition, -1) < offset:
+                        if self.ended:
+                            return False
+                        await self._next_move[partition].wait()
         except TimeoutError:
             return False
+        return True
+
+    def moves(self, partition: int) -> int:
+        """How often `partition` may have moved so far: to be taken before a read whose result is to be followed up."""
+        return self._moves[partition]
+
+    async def moved(self, partition: int, since: int, timeout_s: float) -> bool:
+        """Whether `partition` may have moved after `moves` said `since`, within `timeout_s`; or `ended` was set."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._moves[partition] == since and not self.ended:
+                    await self._next_move[partition].wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _listen_always(self) -> None:
         while True:
@@ -68,13 +92,20 @@ class Reached:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
             # Read once after LISTEN: whatever moved before is here, whatever moves after is notified.
             rows = await (await connection.execute(_READ, [self._projection])).fetchall()
-            await self._advance({row["partition"]: row["reached"] for row in rows})
+            self._advance({row["partition"]: row["reached"] for row in rows})
+            # Also those that stand still: a reader of theirs may have failed while Postgres was away.
+            self._wake(list(self._next_move))
             async for notification in connection.notifies():
                 projection, partition, offset = notification.payload.rsplit(":", 2)
                 if projection == self._projection:
-                    await self._advance({int(partition): int(offset)})
+                    self._advance({int(partition): int(offset)})
 
-    async def _advance(self, offsets: Mapping[int, int]) -> None:
-        async with self._moved:
-            self._offsets.update(offsets)
-            self._moved.notify_all()
+    def _advance(self, offsets: Mapping[int, int]) -> None:
+        self._offsets.update(offsets)
+        self._wake(list(offsets))
+
+    def _wake(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._moves[partition] += 1
+            if event := self._next_move.pop(partition, None):
+                event.set()

@@ -1,31 +1,40 @@
 """The `orders` view against its tables: load the rows a batch touches, fold, write them back."""
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, get_args
 from uuid import UUID
 
+import msgspec
+
 from eventlog.recorded import RecordedEvent
 from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
+from projections.orders import customers
 from projections.orders.fold import OrderRow, RowLine, fold
-from projections.orders.tables import metadata, order_lines, orders
+from projections.orders.tables import customers as customers_table
+from projections.orders.tables import metadata, order_events, order_lines, order_texts, orders
+from projections.orders.texts import text_of
 from projections.view import EventFailed
-from schemas.events import Address, OrderEvent, OrderPlaced, WriterElected
+from schemas.events import Address, OrderEvent, OrderPlaced, ShippingAddressChanged, WriterElected
 
-_ADDRESS = [field.name for field in fields(Address)]
+Change = tuple[OrderRow | None, OrderRow]
+
+_to_json = msgspec.json.Encoder().encode
+# Each event begins with its order's id, which has a column of its own.
+_ORDER_ID = len(_to_json({"order_id": UUID(int=0)})) - 1
 
 
 class OrdersView:
     """See projections/view.py for the contract."""
 
     name = "orders"
-    version = 1
+    version = 2
     handles = frozenset(get_args(OrderEvent))
     metadata = metadata
 
     async def apply(self, connection: Connection, schema: str, events: Sequence[RecordedEvent]) -> None:
         """Fold `events`, in order, into the tables of `schema`. Raises EventFailed at one out of sequence."""
+        if not events:
+            return
         before = await _load(connection, schema, _touched(events))
         after = dict(before)
         for recorded in events:
@@ -35,7 +44,21 @@ class OrdersView:
                 after[event.order_id] = fold(after.get(event.order_id), event, about.version, about.time)
             except ValueError as error:
                 raise EventFailed(recorded.position, f"cannot be applied: {error}") from error
-        await _store(connection, schema, before, after)
+        # In the order of their keys: neighbours in an index are cheap to add.
+        changes = [(before.get(order_id), after[order_id]) for order_id in sorted(after, key=_bytes)]
+        await _store_orders(connection, schema, changes)
+        await _store_customers(connection, schema, events[0].position.partition, changes)
+        in_key_order = sorted(events, key=_key)
+        await copy_rows(connection, schema, order_events, [_to_event_row(recorded) for recorded in in_key_order])
+        await _store_texts(connection, schema, in_key_order)
+
+
+def _bytes(order_id: UUID) -> bytes:
+    return order_id.bytes
+
+
+def _key(recorded: RecordedEvent) -> tuple[str, int]:
+    return recorded.metadata.subject, recorded.metadata.version
 
 
 def _touched(events: Iterable[RecordedEvent]) -> list[UUID]:
@@ -58,15 +81,54 @@ async def _load(connection: Connection, schema: str, order_ids: list[UUID]) -> d
     return {row["order_id"]: _from_row(row, lines.get(row["order_id"], [])) for row in rows}
 
 
-async def _store(
-    connection: Connection, schema: str, before: dict[UUID, OrderRow], after: dict[UUID, OrderRow]
-) -> None:
-    await upsert_rows(connection, schema, orders, [_to_row(row) for row in after.values()])
-    relined = [row for row in after.values() if (old := before.get(row.order_id)) is None or old.lines != row.lines]
-    await delete_rows(
-        connection, schema, order_lines, "order_id", [r.order_id for r in relined if r.order_id in before]
-    )
-    await copy_rows(connection, schema, order_lines, [line for row in relined for line in _to_line_rows(row)])
+async def _store_orders(connection: Connection, schema: str, changes: Iterable[Change]) -> None:
+    new: list[tuple[Any, ...]] = []
+    changed: list[tuple[Any, ...]] = []
+    lines: list[tuple[Any, ...]] = []
+    relined: list[UUID] = []
+    for before, after in changes:
+        (new if before is None else changed).append(_to_row(after))
+        if before is None or before.lines != after.lines:
+            lines += _to_line_rows(after)
+            if before is not None:
+                relined.append(after.order_id)
+    await copy_rows(connection, schema, orders, new)
+    await upsert_rows(connection, schema, orders, changed)
+    await delete_rows(connection, schema, order_lines, "order_id", relined)
+    await copy_rows(connection, schema, order_lines, lines)
+
+
+async def _store_customers(connection: Connection, schema: str, partition: int, changes: Iterable[Change]) -> None:
+    totals = sorted(customers.added(changes).items())
+    rows = [(customer_id, currency, partition, *added) for (customer_id, currency), added in totals]
+    await upsert_rows(connection, schema, customers_table, rows)
+
+
+async def _store_texts(connection: Connection, schema: str, events: Iterable[RecordedEvent]) -> None:
+    new: dict[tuple[UUID, int], str] = {}
+    changed: dict[tuple[UUID, int], str] = {}
+    for recorded in events:
+        event, version = recorded.event, recorded.metadata.version
+        assert not isinstance(event, WriterElected)
+        if found := text_of(event, version):
+            key = (event.order_id, found.source)
+            known_before = isinstance(event, ShippingAddressChanged) and key not in new
+            (changed if known_before else new)[key] = found.text
+    await copy_rows(connection, schema, order_texts, [(*key, text) for key, text in new.items()])
+    await upsert_rows(connection, schema, order_texts, [(*key, text) for key, text in changed.items()])
+
+
+def _to_event_row(recorded: RecordedEvent) -> tuple[Any, ...]:
+    event, about, position = recorded.event, recorded.metadata, recorded.position
+    assert not isinstance(event, WriterElected)
+    when_and_where = (about.time, recorded.recorded_at, position.partition, position.offset)
+    why = (about.command_id, about.correlation_id)
+    return (event.order_id, about.version, type(event).__name__, *when_and_where, *why, _to_data(event))
+
+
+def _to_data(event: OrderEvent) -> bytes:
+    """The event's fields but the first as JSON: cut off rather than left out, which takes three times as long."""
+    return b"{" + _to_json(event)[_ORDER_ID:].removeprefix(b",")
 
 
 def _to_row(row: OrderRow) -> tuple[Any, ...]:
@@ -75,10 +137,6 @@ def _to_row(row: OrderRow) -> tuple[Any, ...]:
     shipment = (address, row.reason, row.carrier, row.tracking)
     times = (row.version, row.placed_at, row.updated_at)
     return (row.order_id, row.customer_id, row.email, row.currency, row.status, *money, *shipment, *times)
-
-
-def _to_json(address: Address) -> str:
-    return json.dumps({name: getattr(address, name) for name in _ADDRESS})
 
 
 def _to_line_rows(row: OrderRow) -> list[tuple[Any, ...]]:

@@ -2,17 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 
 from eventlog.settings import Settings
-from query_side.api import health, routes
+from query_side import queries
+from query_side.api import health, orders, positions, timeline
 from query_side.api.conditions import NotReached
+from query_side.changes import Changes
 from query_side.database import Database, Unavailable
+from query_side.grouping import Grouped
 from query_side.wait import Reached
 from service import problems
 
 _RETRY_S = "1"
+_HEARTBEAT_S = 15.0
 _DESCRIPTION = """Answers from views of the log, which are a little behind it. Every answer says how far it came
 (`Orderlog-Position`). To read what a command wrote, send its `Orderlog-Position` as `Orderlog-Min-Position`:
 the answer waits, for a bounded time, until the view is there."""
@@ -28,8 +33,11 @@ def create_app(settings: Settings, database: Database, reached: Reached) -> Fast
 
     app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.state.settings, app.state.database, app.state.reached = settings, database, reached
-    app.include_router(routes.router)
-    app.include_router(health.router)
+    app.state.orders = Grouped(partial(queries.orders, database))
+    news = Grouped(partial(queries.new_events, database))
+    app.state.changes = Changes(news.get, reached, settings.partitions, _HEARTBEAT_S)
+    for router in (orders.router, timeline.router, positions.router, health.router):
+        app.include_router(router)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(NotReached, _not_reached)
     problems.install(app)

@@ -1,19 +1,24 @@
 """What the query API takes and answers."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, PlainSerializer, ValidationInfo, field_validator
 
-from query_side.cursor import Cursor
-from query_side.queries import Filters
+from query_side.api.direct import Parameters
+from query_side.cursor import Cursor, Sort
+from query_side.listing import Filters
+
+MAX_VERSION = 2**31 - 1
 
 Status = Literal["open", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "returned"]
 
 
-def _rfc3339(time: datetime) -> str:
+def rfc3339(time: datetime) -> str:
+    """A time as answers write it."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -23,14 +28,10 @@ def _printable(text: str) -> str:
     return text
 
 
-def _cursor(text: str) -> str:
-    Cursor.parse(text)
-    return text
-
-
+Text = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 Time = Annotated[
     datetime,
-    PlainSerializer(_rfc3339, return_type=str),
+    PlainSerializer(rfc3339, return_type=str),
     Field(examples=["2026-03-01T09:30:00.000000Z"], json_schema_extra={"format": "date-time"}),
 ]
 Money = Annotated[int, Field(description="minor units of the order's currency", examples=[998])]
@@ -77,31 +78,146 @@ class OrderBody(BaseModel):
     updated_at: Time
 
 
+class TotalBody(BaseModel):
+    """How many orders there are on all pages: counted, or, when they are many, as Postgres estimates it."""
+
+    count: int = Field(examples=[128])
+    exact: bool = Field(examples=[True])
+
+
 class OrdersBody(BaseModel):
-    """A page of orders, the last placed first; `next_cursor` is null on the last page."""
+    """A page of orders; `next_cursor` is null on the last page."""
 
     orders: list[OrderBody]
-    next_cursor: str | None = Field(examples=["AQAGU0x1c2VkAAtfHJ6PCkpjmg5dezwfKkQ"])
+    total: TotalBody
+    next_cursor: str | None = Field(examples=["AgEABkx1c2VkAAtfHJ6PCkpjmg5dezwfKkQ"])
 
 
-class OrdersParameters(BaseModel):
-    """Which orders to list. Those that are not given do not narrow the list; unknown ones are refused."""
+class EventBody(BaseModel):
+    """An event of an order. `data` are its fields, with personal data as long as that was not erased."""
 
-    model_config = ConfigDict(extra="forbid")
+    version: int = Field(examples=[1], description="of the order, by this event")
+    type: str = Field(examples=["OrderPlaced"])
+    time: Time = Field(description="when it happened")
+    recorded_at: Time = Field(description="when the log took it")
+    position: str = Field(examples=["3:1207"], description="partition:offset of its record in the log")
+    command_id: str = Field(description="of the command that caused it: its Idempotency-Key, if it had one")
+    correlation_id: str
+    data: dict[str, Any] = Field(examples=[{"total": 998}])
 
-    customer_id: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)] | None = None
-    status: Status | None = None
+
+class EventsBody(BaseModel):
+    """A page of an order's events, the first first; `next_after` is null on the last page."""
+
+    order_id: UUID = Field(examples=[_ORDER_ID])
+    version: int = Field(examples=[3], description="number of all events of the order")
+    events: list[EventBody]
+    next_after: int | None = Field(examples=[None], description="`after` of the next page")
+
+
+class CurrencyTotals(BaseModel):
+    """What a customer ordered in one currency; amounts in its minor units."""
+
+    currency: str = Field(examples=["EUR"], description="ISO 4217")
+    orders: int = Field(examples=[3])
+    paid: int = Field(examples=[5998])
+    refunded: int = Field(examples=[998])
+    revenue: int = Field(examples=[5000], description="paid less refunded")
+    returned_pieces: int = Field(examples=[2])
+    returned_amount: int = Field(examples=[998], description="what came back, at the prices it was sold for")
+    last_order_at: Time
+
+
+class CustomerBody(BaseModel):
+    """A customer's orders in numbers, per currency."""
+
+    customer_id: str = Field(examples=["customer-42"])
+    orders: int = Field(examples=[3])
+    returned_pieces: int = Field(examples=[2])
+    last_order_at: Time
+    totals: list[CurrencyTotals]
+
+
+class OrderParameters(Parameters):
+    """Which state of the order: as it is now, after its `version`th event, or as it was at a time."""
+
+    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="the state after this many events")
+    as_of: AwareDatetime | None = Field(None, description="the state at this time; RFC 3339 with an offset")
+
+    @field_validator("as_of")
+    @classmethod
+    def _one_of_them(cls, as_of: datetime | None, others: ValidationInfo) -> datetime | None:
+        if as_of is not None and others.data.get("version") is not None:
+            raise ValueError("give version or as_of, not both")
+        return as_of
+
+
+class EventsParameters(Parameters):
+    """Which page of an order's events."""
+
+    after: int = Field(0, ge=0, le=MAX_VERSION, description="events with a greater version than this")
+    limit: int = Field(100, ge=1, le=500, description="events on a page")
+
+
+class ChangesParameters(Parameters):
+    """Where a stream of changes begins when the request has no Last-Event-ID."""
+
+    after: int = Field(0, ge=0, le=MAX_VERSION, description="events with a greater version than this")
+
+
+class OrdersParameters(Parameters):
+    """Which orders to list. Those that are not given do not narrow the list."""
+
+    status: list[Status] = Field([], max_length=8, description="any of these; may be given several times")
+    customer_id: Text | None = None
+    sku: Text | None = Field(None, description="with a line of this sku")
     placed_after: AwareDatetime | None = Field(None, description="placed then or later; RFC 3339 with an offset")
     placed_before: AwareDatetime | None = Field(None, description="placed earlier than that")
-    cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = Field(
-        None, description="next_cursor of the page before"
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
+    min_total: int | None = Field(None, ge=0, le=2**63 - 1, description="minor units of `currency`, which it needs")
+    q: Annotated[Text, Field(min_length=2)] | None = Field(
+        None,
+        description="words of the address, or of one payment reference or tracking number; the last may be begun",
+    )
+    sort: Sort = Field(Sort.LAST_PLACED, description="- puts the greatest first; by total it needs `currency`")
+    cursor: Annotated[str, Field(max_length=100)] | None = Field(
+        None, description="next_cursor of the page before; holds for its sort only"
     )
     limit: int = Field(50, ge=1, le=200, description="orders on a page")
 
-    def filters(self) -> Filters:
-        """The parameters as the query takes them."""
-        after = Cursor.parse(self.cursor) if self.cursor else None
-        return Filters(self.customer_id, self.status, self.placed_after, self.placed_before, after)
+    @field_validator("min_total", "sort")
+    @classmethod
+    def _comparable(cls, value: int | Sort | None, others: ValidationInfo) -> int | Sort | None:
+        compares = value.column == "total" if isinstance(value, Sort) else value is not None
+        if compares and others.data.get("currency") is None:
+            raise ValueError("totals are compared in one currency only: give currency, too")
+        return value
+
+    @field_validator("cursor")
+    @classmethod
+    def _of_this_list(cls, cursor: str | None, others: ValidationInfo) -> str | None:
+        sort = others.data.get("sort")
+        if cursor and sort and (of := Cursor.parse(cursor).sort) != sort:
+            raise ValueError(f"the cursor is of a list sorted by {of}: begin anew to sort by {sort}")
+        return cursor
+
+    @property
+    def after(self) -> Cursor | None:
+        """Where the page begins."""
+        return Cursor.parse(self.cursor) if self.cursor else None
+
+    def filters(self, words: Sequence[str]) -> Filters:
+        """The parameters as the query takes them; `words` are those of `q`."""
+        return Filters(
+            customer_id=self.customer_id,
+            statuses=self.status,
+            sku=self.sku,
+            placed_from=self.placed_after,
+            placed_before=self.placed_before,
+            currency=self.currency,
+            min_total=self.min_total,
+            words=words,
+        )
 
 
 class PartitionPosition(BaseModel):

@@ -73,6 +73,22 @@ class CommandApi(Child):
         return http_ready(f"{self.url}/readyz")
 
 
+class QueryApi(Child):
+    """The query API as a process of its own."""
+
+    def __init__(self, settings: Settings, log_file: Path) -> None:
+        self.settings = settings.model_copy(update={"query_api_port": free_port(), "log_format": "json"})
+        self.url = f"http://127.0.0.1:{self.settings.query_api_port}"
+        super().__init__(
+            "query-api", orderlog("serve", "query-api"), log_file, environment=environment_of(self.settings)
+        )
+
+    def start(self) -> None:
+        """Start it and return once the views can be read."""
+        super().start()
+        wait_until(lambda: http_ready(f"{self.url}/readyz"), self, _READY_S)
+
+
 class Worker(Child):
     """`orders` worker as a process of its own, with JSON logs."""
 

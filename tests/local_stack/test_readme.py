@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 
 def walk() -> list[str]:
     """The commands of the README that begin with curl, in order, their continuation lines joined."""
-    section = README[README.index("## A walk with curl") : README.index("## What it costs you")]
+    section = README[README.index("## A walk with curl") : README.index("## From Python")]
     blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, flags=re.MULTILINE)
     commands: list[str] = []
     for block in blocks:
@@ -33,12 +34,15 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     assert here.run("up", ORDERLOG_PARTITIONS="12").returncode == 0
     urls = here.urls()
 
-    def answered(command: str) -> str:
+    def here_and_now(text: str) -> str:
         for usual, service in (("8000", "command-api"), ("8001", "query-api")):
-            command = command.replace(f"http://127.0.0.1:{usual}", urls[service])
-        return subprocess.check_output(["sh", "-c", command], text=True, timeout=30)
+            text = text.replace(f"http://127.0.0.1:{usual}", urls[service])
+        return text
 
-    place, read, ship, confirm, pay, listing, positions = walk()
+    def answered(command: str) -> str:
+        return subprocess.check_output(["sh", "-c", here_and_now(command)], text=True, timeout=30)
+
+    place, read, ship, confirm, pay, listing, events, before, customer, changes, positions = walk()
     for _ in range(2):
         placed = answered(place)
         assert "201 Created" in placed
@@ -48,6 +52,28 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     refused = json.loads(answered(ship))
     assert all(json.dumps(refused[name]) in README for name in ("type", "title", "detail", "order_status"))
     assert [json.loads(answered(command))["version"] for command in (confirm, pay)] == [2, 3]
-    assert set(json.loads(answered(listing))) == {"orders", "next_cursor"}
+    assert streamed(here_and_now(changes), 3) == ["OrderPlaced", "OrderConfirmed", "PaymentRecorded"]
+    listed = json.loads(answered(listing))
+    assert (len(listed["orders"]), listed["total"]) == (1, {"count": 1, "exact": True})
+    assert [event["version"] for event in json.loads(answered(events))["events"]] == [1, 2, 3]
+    assert json.loads(answered(before)) == order
+    assert json.loads(answered(customer))["totals"][0]["revenue"] == 998
     (view,) = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
+    (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    printed = subprocess.check_output([sys.executable, "-c", here_and_now(program)], text=True, timeout=60)
+    assert printed == "confirmed\n"
+
+
+def streamed(command: str, count: int) -> list[str]:
+    """The types of the first `count` events of a stream that does not end by itself."""
+    found: list[str] = []
+    with subprocess.Popen(["sh", "-c", f"exec {command}"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("event: "):
+                found.append(line.removeprefix("event: ").strip())
+            if len(found) == count:
+                break
+        process.terminate()
+    return found

@@ -64,7 +64,7 @@ def _apply(order: dict[str, Any], event: Any) -> None:
     if name == "OrderPlaced":
         contact = event.personal_data
         order |= {"customer_id": event.customer_id, "currency": event.currency, "status": "open"}
-        order |= {"email": contact.email, "street": contact.shipping_address.street}
+        order |= {"email": contact and contact.email, "street": contact and contact.shipping_address.street}
         order |= {"paid": 0, "refunded": 0, "reason": None, "carrier": None, "tracking": None}
         order["lines"] = [[line.sku, line.quantity, line.unit_price, 0] for line in event.lines]
     elif name == "LineAdded":
@@ -74,7 +74,7 @@ def _apply(order: dict[str, Any], event: Any) -> None:
     elif name == "LineRemoved":
         order["lines"].remove(_line(order, event.sku))
     elif name == "ShippingAddressChanged":
-        order["street"] = event.personal_data.shipping_address.street
+        order["street"] = event.personal_data and event.personal_data.shipping_address.street
     elif name == "PaymentRecorded":
         order["paid"] += event.amount
         if order["paid"] >= order["total"]:

@@ -23,7 +23,8 @@ from schemas.events import OrderConfirmed, WriterElected
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import Record, record, records
-from tests.projections.refold import folded, next_offsets, view
+from tests.projections.refold import next_offsets, view
+from tests.projections.refold_tables import everything, everything_of
 
 CODEC = local_codec()
 VIEW = VIEWS["orders"]
@@ -43,8 +44,8 @@ class Partition:
     def matches(self, log: list[Record]) -> bool:
         """Whether the view is what the first of `log`, up to its position, come to."""
         reached = next_offsets(self.settings)[0]
-        expected = folded([read_record(CODEC, 0, one) for one in log[:reached]], {})
-        return view(self.settings) == expected
+        expected = everything(read_record(CODEC, 0, one) for one in log[:reached])
+        return everything_of(self.settings) == expected
 
 
 @pytest.fixture
@@ -147,9 +148,9 @@ async def test_one_generation_is_made_whoever_comes_first(settings: Settings) ->
     assert {(one.number, one.schema) for one in made} == {(1, "views_g1")}
 
     class Changed(OrdersView):
-        version = 2
+        version = 3
 
-    with pytest.raises(NeedsRebuild, match="made by version 1 of its code, this is 2"):
+    with pytest.raises(NeedsRebuild, match="made by version 2 of its code, this is 3"):
         await live_generation(connections[0], Changed())
     for connection in connections:
         await connection.close()

@@ -1,0 +1,1 @@
+"""What programs that use orderlog import: `from orderlog.client import OrderlogClient`."""
