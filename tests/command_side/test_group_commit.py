@@ -81,8 +81,8 @@ def test_a_repeated_key_gets_the_same_answer_and_no_event(state: PartitionState)
 def test_keys_are_forgotten_by_age_and_a_repeat_is_then_a_new_command(state: PartitionState) -> None:
     old, recent = uuid4(), uuid4()
     group = batch(state)
-    group.decide(replace(request(place(old), key="k"), recorded_at=NOW - KEPT - timedelta(minutes=1)))
-    group.decide(replace(request(place(recent), key="k"), recorded_at=NOW - KEPT + timedelta(minutes=1)))
+    group.decide(replace(request(place(old), key="k"), recorded_at=NOW - KEPT - timedelta(hours=1)))
+    group.decide(replace(request(place(recent), key="k"), recorded_at=NOW - KEPT + timedelta(hours=1)))
     group.commit()
     for saved in (False, True):
         if saved:
