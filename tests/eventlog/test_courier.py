@@ -82,11 +82,16 @@ async def test_what_was_given_up_is_not_sent() -> None:
     assert broker.requests[1] == {2: b"b", 1: b"new"}
 
 
-async def test_a_request_is_bounded_but_takes_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "_REQUEST_BYTES", 10)
+async def test_a_full_request_leaves_the_rest_to_a_second_one_but_never_to_a_third(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(courier, "_ROUND_BYTES", 10)
     broker = Broker()
     courier_ = Courier(broker.send)
     every = [deliver(courier_, partition, b"a" * size) for partition, size in enumerate((12, 6, 4, 1))]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [list(request) for request in broker.requests] == [[0], [1, 2]]
     for _ in range(3):
         await broker.answer()
     assert [await one for one in every] == [(0, 12), (0, 6), (0, 4), (0, 1)]
