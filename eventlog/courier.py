@@ -6,6 +6,7 @@ is muted meanwhile). Batches that are sent apart wait for each other all the sam
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 # Under load two requests are on their way: while the broker has one, the commands of the other are decided. A round
 # that has so many bytes leaves what else waits to the other one. With the last batch it may have one more batch than
@@ -15,6 +16,7 @@ _AT_ONCE = 2
 
 # What the broker answered for a partition: error code and first offset.
 Answer = tuple[int, int]
+_Load = dict[int, tuple[bytes, asyncio.Future[Answer]]]
 Send = Callable[[Mapping[int, bytes]], Awaitable[Mapping[int, Answer]]]
 
 
@@ -37,9 +39,7 @@ class Courier:
         self._waiting_bytes += len(batch)
         if not self._rounds or (self._waiting_bytes >= _ROUND_BYTES and len(self._rounds) < _AT_ONCE):
             # A task starts after all that are ready to run: those that have a batch bring it before the first round.
-            task = asyncio.create_task(self._deliver_all())
-            self._rounds.add(task)
-            task.add_done_callback(self._rounds.discard)
+            self._rounds.add(asyncio.create_task(self._deliver_all()))
         return await answer
 
     async def stop(self) -> None:
@@ -52,23 +52,30 @@ class Courier:
             answer.cancel()
 
     async def _deliver_all(self) -> None:
-        while load := self._next_load():
-            try:
-                answers = await self._send({partition: batch for partition, (batch, _) in load.items()})
-                for partition, (_, answer) in load.items():
-                    if not answer.done():
-                        answer.set_result(answers[partition])
-            except Exception as error:
-                for _, answer in load.values():
-                    if not answer.done():
-                        answer.set_exception(error)
-            finally:
-                for _, answer in load.values():
-                    answer.cancel()  # which does nothing to one that is answered
+        try:
+            while load := self._next_load():
+                await self._deliver(load)
+        finally:
+            # Not in a callback: a batch that comes before that ran would wait for a round that is over.
+            self._rounds.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_load(self) -> dict[int, tuple[bytes, asyncio.Future[Answer]]]:
+    async def _deliver(self, load: _Load) -> None:
+        try:
+            answers = await self._send({partition: batch for partition, (batch, _) in load.items()})
+            for partition, (_, answer) in load.items():
+                if not answer.done():
+                    answer.set_result(answers[partition])
+        except Exception as error:
+            for _, answer in load.values():
+                if not answer.done():
+                    answer.set_exception(error)
+        finally:
+            for _, answer in load.values():
+                answer.cancel()  # which does nothing to one that is answered
+
+    def _next_load(self) -> _Load:
         """What goes with the next request, taken from what waits; without what was given up."""
-        load: dict[int, tuple[bytes, asyncio.Future[Answer]]] = {}
+        load: _Load = {}
         size, taken = 0, 0
         for partition, batch, answer in self._waiting:
             if size >= _ROUND_BYTES:

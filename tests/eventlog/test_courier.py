@@ -111,3 +111,24 @@ async def test_who_waits_is_cancelled_when_it_stops() -> None:
         with pytest.raises(asyncio.CancelledError):
             await one
     assert len(broker.requests) == 1
+
+
+async def test_a_batch_that_comes_when_a_round_has_just_ended_is_sent() -> None:
+    """Each is sent by whoever was answered just now, as the writers do: none may wait for a round that is over."""
+    served = 0
+
+    async def send(batches: Mapping[int, bytes]) -> Mapping[int, Answer]:
+        return {partition: (0, len(batch)) for partition, batch in batches.items()}
+
+    async def write(courier_: Courier, partition: int) -> None:
+        nonlocal served
+        for _ in range(50):
+            await courier_.deliver(partition, bytes(70_000))
+            served += 1
+            for _ in range(partition % 4):
+                await asyncio.sleep(0)
+
+    courier_ = Courier(send)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(write(courier_, partition) for partition in range(12)))
+    assert served == 600
