@@ -45,7 +45,7 @@ def _as_line(recorded: RecordedEvent) -> str:
 
 def _as_json(recorded: RecordedEvent) -> str:
     event = {"type": type(recorded.event).__name__, **asdict(recorded.event)}
-    return _compact({"position": str(recorded.position), "event": event, "metadata": asdict(recorded.metadata)})
+    return _compact({"position": str(recorded.position), "event": event, "metadata": recorded.metadata._asdict()})
 
 
 def _compact(content: dict[str, Any]) -> str:

@@ -6,14 +6,13 @@ batch is in the log (`Batch.commit`), and nothing at all if it never gets there.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID
 
 from command_side.domain.decide import decide
 from command_side.domain.order import Order, evolve
 from command_side.domain.rejections import Rejection
 from command_side.outcomes import Accepted, CommandRequest, KeyReused, Outcome, VersionConflict
 from command_side.partition_state import PartitionState
-from command_side.receipts import Receipt, ReceiptKey
+from command_side.receipts import OrderKey, Receipt, ReceiptKey
 from eventlog.fencing import Draft
 from eventlog.positions import Position
 from eventlog.recorded import Metadata, to_headers
@@ -32,14 +31,14 @@ class Batch:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     drafts: list[Draft] = field(default_factory=list)
     size_bytes: int = 0
-    _orders: dict[UUID, Order] = field(default_factory=dict)
+    _orders: dict[OrderKey, Order] = field(default_factory=dict)
     _receipts: dict[ReceiptKey, Receipt] = field(default_factory=dict)
     _last_event_id: str = ""
 
     def decide(self, request: CommandRequest) -> Outcome:
         """Decide one command; its outcome holds once the batch is in the log."""
         order_id = request.command.order_id
-        order = self._orders.get(order_id) or self.state.order(order_id)
+        order = self._orders.get(order_id.int) or self.state.order(order_id)
         # Only accepted commands leave a receipt, so an order that was never placed has none.
         if order and request.fingerprint and (receipt := self._receipt(request)):
             return self._repeat(request, receipt)
@@ -55,7 +54,7 @@ class Batch:
         self.state.commit(self._orders, self._receipts, len(self.drafts), self._last_event_id)
 
     def _receipt(self, request: CommandRequest) -> Receipt | None:
-        key = (request.command.order_id, request.command_id)
+        key = (request.command.order_id.int, request.command_id)
         return self._receipts.get(key) or self.state.receipt(key, self.now)
 
     def _repeat(self, request: CommandRequest, receipt: Receipt) -> Outcome:
@@ -65,10 +64,10 @@ class Batch:
 
     def _record(self, request: CommandRequest, order: Order | None, events: tuple[OrderEvent, ...]) -> Accepted:
         drafts: list[Draft] = []
-        size, after = 0, order
+        size, after, subject = 0, order, str(request.command.order_id)
         for event in events:
             after = evolve(after, event)
-            draft = self._draft(request, event, after.version)
+            draft = self._draft(request, event, subject, after.version)
             size += len(draft.value)
             drafts.append(draft)
         assert after  # a command that is accepted has an event
@@ -76,15 +75,14 @@ class Batch:
         self.drafts += drafts
         self.size_bytes += size
         offset = self.state.next_offset + len(self.drafts) - 1
-        self._orders[after.order_id] = after
-        self._last_event_id = f"{after.order_id}/{after.version}"
+        self._orders[after.order_id.int] = after
+        self._last_event_id = f"{subject}/{after.version}"
         if request.fingerprint:
             receipt = Receipt(request.fingerprint, after.version, offset, request.recorded_at)
-            self._receipts[after.order_id, request.command_id] = receipt
+            self._receipts[after.order_id.int, request.command_id] = receipt
         return Accepted(after.order_id, after.version, Position(self.partition, offset))
 
-    def _draft(self, request: CommandRequest, event: OrderEvent, version: int) -> Draft:
-        subject = str(event.order_id)
+    def _draft(self, request: CommandRequest, event: OrderEvent, subject: str, version: int) -> Draft:
         metadata = Metadata(
             event_id=f"{subject}/{version}",
             time=request.time,

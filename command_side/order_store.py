@@ -6,8 +6,8 @@ atomic batch, so that orders and offset belong together whatever is killed.
 """
 
 import shutil
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -24,8 +24,6 @@ log = structlog.get_logger()
 
 _FORMAT = 1
 _CHECKPOINT, _ORDER, _RECEIPT, _BY_TIME = b"c", b"o", b"r", b"t"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _MEMTABLE_BYTES = 4 * 2**20  # twice this per partition at most
 _CACHE = Cache(64 * 2**20)  # for all partitions of the process
 
@@ -85,16 +83,15 @@ class OrderStore:
         found = self._get(_RECEIPT + _of(key))
         return None if found is None else _decode(_receipts, found)
 
-    def write(
-        self, checkpoint: Checkpoint, orders: Mapping[UUID, Order], receipts: Mapping[ReceiptKey, Receipt]
-    ) -> None:
+    def write(self, checkpoint: Checkpoint, orders: Iterable[Order], receipts: Mapping[ReceiptKey, Receipt]) -> None:
         """Put `orders` and `receipts` in, and move the checkpoint: all or nothing. Raises StoreUnusable."""
         batch = WriteBatch(raw_mode=True)
-        for order_id, order in orders.items():
-            batch.put(_ORDER + order_id.bytes, _encode(order))
+        for order in orders:
+            batch.put(_ORDER + order.order_id.bytes, _encode(order))
         for key, receipt in receipts.items():
-            batch.put(_RECEIPT + _of(key), _encode(receipt))
-            batch.put(_BY_TIME + _microseconds(receipt.time) + _of(key), b"")
+            of = _of(key)
+            batch.put(_RECEIPT + of, _encode(receipt))
+            batch.put(_BY_TIME + _microseconds(receipt.time) + of, b"")
         batch.put(_CHECKPOINT, _encode(checkpoint))
         _reading(lambda: self._db.write(batch))
         self.checkpoint = checkpoint
@@ -120,7 +117,10 @@ class OrderStore:
         shutil.rmtree(self._folder)
 
     def _get(self, key: bytes) -> Any:
-        return _reading(lambda: self._db.get(key))
+        try:
+            return self._db.get(key)
+        except Exception as error:  # as in _reading, without the price of a call: each new order is looked up
+            raise StoreUnusable(str(error)) from error
 
 
 def _options() -> Options:
@@ -159,9 +159,9 @@ def _decode(decoder: Any, found: bytes) -> Any:
 
 
 def _of(key: ReceiptKey) -> bytes:
-    order_id, command_id = key
-    return order_id.bytes + command_id.encode()
+    order, command_id = key
+    return order.to_bytes(16, "big") + command_id.encode()
 
 
 def _microseconds(time: datetime) -> bytes:
-    return ((time - _EPOCH) // _MICROSECOND).to_bytes(8, "big")
+    return int(time.timestamp() * 1_000_000).to_bytes(8, "big")

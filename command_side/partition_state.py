@@ -10,7 +10,7 @@ from uuid import UUID
 
 from command_side.domain.order import Order, evolve
 from command_side.order_store import Checkpoint, OrderStore
-from command_side.receipts import Receipt, ReceiptKey
+from command_side.receipts import OrderKey, Receipt, ReceiptKey
 from eventlog.recorded import RecordedEvent, TermFilter
 from schemas.events import WriterElected
 
@@ -32,11 +32,11 @@ class PartitionState:
         self.owner = found.owner
         self.last_event_id = found.last_event_id
         self.terms = TermFilter(found.term)
-        self._changed: dict[UUID, Order] = {}
+        self._changed: dict[OrderKey, Order] = {}
         self._receipts: dict[ReceiptKey, Receipt] = {}
         # Two generations stand for a least recently used order: when the young one is full it becomes the old one.
-        self._young: dict[UUID, Order] = {}
-        self._old: dict[UUID, Order] = {}
+        self._young: dict[OrderKey, Order] = {}
+        self._old: dict[OrderKey, Order] = {}
         self._half = max(cached_orders // 2, 1)
 
     @property
@@ -46,11 +46,12 @@ class PartitionState:
 
     def order(self, order_id: UUID) -> Order | None:
         """The order as it is at `next_offset`."""
-        order = self._changed.get(order_id) or self._young.get(order_id)
+        key = order_id.int
+        order = self._changed.get(key) or self._young.get(key)
         if order is None:
-            order = self._old.get(order_id) or self._store.order(order_id)
+            order = self._old.get(key) or self._store.order(order_id)
             if order is not None:
-                self._remember({order_id: order})
+                self._remember({key: order})
         return order
 
     def receipt(self, key: ReceiptKey, now: datetime) -> Receipt | None:
@@ -67,15 +68,16 @@ class PartitionState:
             if isinstance(event, WriterElected):
                 self.owner = event
             else:
-                self._changed[event.order_id] = evolve(self.order(event.order_id), event)
+                key = event.order_id.int
+                self._changed[key] = evolve(self.order(event.order_id), event)
                 if metadata.fingerprint:
                     # Not the event's own time: an imported order's is long ago, and its key is new.
                     receipt = Receipt(metadata.fingerprint, metadata.version, offset, recorded.recorded_at)
-                    self._receipts[event.order_id, metadata.command_id] = receipt
+                    self._receipts[key, metadata.command_id] = receipt
         self._advance(1, metadata.event_id)
 
     def commit(
-        self, orders: Mapping[UUID, Order], receipts: Mapping[ReceiptKey, Receipt], records: int, last_event_id: str
+        self, orders: Mapping[OrderKey, Order], receipts: Mapping[ReceiptKey, Receipt], records: int, last_event_id: str
     ) -> None:
         """Make the effects of the log's next `records` records visible, the last of which is `last_event_id`."""
         self._changed.update(orders)
@@ -86,7 +88,7 @@ class PartitionState:
         """Bring the store up to `next_offset`, and drop from it some of the receipts that are too old."""
         log_id = self._store.checkpoint.log_id
         checkpoint = Checkpoint(log_id, self.next_offset, self.terms.term, self.owner, self.last_event_id)
-        self._store.write(checkpoint, self._changed, self._receipts)
+        self._store.write(checkpoint, self._changed.values(), self._receipts)
         self._remember(self._changed)
         self._changed, self._receipts = {}, {}
         self._store.forget(datetime.now(UTC) - self._keep, at_most=2 * _SAVE_EVERY)
@@ -108,7 +110,7 @@ class PartitionState:
         if self.next_offset - self._store.checkpoint.next_offset >= _SAVE_EVERY:
             self.save()
 
-    def _remember(self, orders: Mapping[UUID, Order]) -> None:
+    def _remember(self, orders: Mapping[OrderKey, Order]) -> None:
         self._young.update(orders)
         if len(self._young) >= self._half:
             self._old, self._young = dict(list(self._young.items())[-self._half :]), {}

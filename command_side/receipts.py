@@ -1,12 +1,10 @@
 """The answer a command got, kept so that a repeat of its key gets the same one."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What was answered to the request of this `fingerprint`, recorded at `time`."""
 
     fingerprint: str
@@ -15,5 +13,7 @@ class Receipt:
     time: datetime
 
 
-# A key belongs to one order: (order id, command id).
-ReceiptKey = tuple[UUID, str]
+# Orders are looked up by the number their id is: a UUID's own hash is computed in Python, each time.
+OrderKey = int
+# A key belongs to one order.
+ReceiptKey = tuple[OrderKey, str]

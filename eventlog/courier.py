@@ -6,13 +6,17 @@ is muted meanwhile). Batches that are sent apart wait for each other all the sam
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from typing import cast
 
-# Far below the broker's default socket.request.max.bytes (100 MiB).
-_REQUEST_BYTES = 16 * 1024 * 1024
+# Under load two requests are on their way: while the broker has one, the commands of the other are decided. A round
+# that has so many bytes leaves what else waits to the other one. With the last batch it may have one more batch than
+# that, which is far below the broker's default socket.request.max.bytes (100 MiB).
+_ROUND_BYTES = 128 * 1024
+_AT_ONCE = 2
 
 # What the broker answered for a partition: error code and first offset.
 Answer = tuple[int, int]
+_Load = dict[int, tuple[bytes, asyncio.Future[Answer]]]
 Send = Callable[[Mapping[int, bytes]], Awaitable[Mapping[int, Answer]]]
 
 
@@ -25,50 +29,59 @@ class Courier:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._waiting: list[tuple[int, bytes, asyncio.Future[Answer]]] = []
-        self._rounds: asyncio.Task[None] | None = None
+        self._waiting_bytes = 0
+        self._rounds: set[asyncio.Task[None]] = set()
 
     async def deliver(self, partition: int, batch: bytes) -> Answer:
         """Send a batch and return the broker's answer. One at a time for each partition."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((partition, batch, answer))
-        if self._rounds is None:
+        self._waiting_bytes += len(batch)
+        if not self._rounds or (self._waiting_bytes >= _ROUND_BYTES and len(self._rounds) < _AT_ONCE):
             # A task starts after all that are ready to run: those that have a batch bring it before the first round.
-            self._rounds = asyncio.create_task(self._deliver_all())
+            self._rounds.add(asyncio.create_task(self._deliver_all()))
         return await answer
 
     async def stop(self) -> None:
         """Send no more; who waits is cancelled."""
-        if self._rounds is not None:
-            self._rounds.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._rounds
+        rounds = list(self._rounds)
+        for task in rounds:
+            task.cancel()
+        await asyncio.gather(*rounds, return_exceptions=True)
+        for _, _, answer in self._waiting:
+            answer.cancel()
 
     async def _deliver_all(self) -> None:
-        load: dict[int, tuple[bytes, asyncio.Future[Answer]]] = {}
         try:
             while load := self._next_load():
-                try:
-                    answers = await self._send({partition: batch for partition, (batch, _) in load.items()})
-                    for partition, (_, answer) in load.items():
-                        if not answer.done():
-                            answer.set_result(answers[partition])
-                except Exception as error:
-                    for _, answer in load.values():
-                        if not answer.done():
-                            answer.set_exception(error)
+                await self._deliver(load)
         finally:
-            self._rounds = None
-            for answer in [*(answer for _, answer in load.values()), *(answer for _, _, answer in self._waiting)]:
-                answer.cancel()
+            # Not in a callback: a batch that comes before that ran would wait for a round that is over.
+            self._rounds.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_load(self) -> dict[int, tuple[bytes, asyncio.Future[Answer]]]:
+    async def _deliver(self, load: _Load) -> None:
+        try:
+            answers = await self._send({partition: batch for partition, (batch, _) in load.items()})
+            for partition, (_, answer) in load.items():
+                if not answer.done():
+                    answer.set_result(answers[partition])
+        except Exception as error:
+            for _, answer in load.values():
+                if not answer.done():
+                    answer.set_exception(error)
+        finally:
+            for _, answer in load.values():
+                answer.cancel()  # which does nothing to one that is answered
+
+    def _next_load(self) -> _Load:
         """What goes with the next request, taken from what waits; without what was given up."""
-        load: dict[int, tuple[bytes, asyncio.Future[Answer]]] = {}
+        load: _Load = {}
         size, taken = 0, 0
         for partition, batch, answer in self._waiting:
-            if size and size + len(batch) > _REQUEST_BYTES:
+            if size >= _ROUND_BYTES:
                 break
             taken += 1
+            self._waiting_bytes -= len(batch)
             if not answer.done():
                 load[partition] = (batch, answer)
                 size += len(batch)

@@ -7,7 +7,7 @@ Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from eventlog.positions import Position
 from schemas.codec import Codec
@@ -26,9 +26,8 @@ class KafkaRecord(Protocol):
     headers: Iterable[Header]
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What is known of an event besides its payload.
+class Metadata(NamedTuple):
+    """What is known of an event besides its payload. A tuple: one is made for each event that is written or read.
 
     `time` is when it happened (UTC, microseconds). `version` is the order's after this event, from 1;
     0 for a barrier. `term` is the writer's. `fingerprint` is of the request behind `command_id`, so

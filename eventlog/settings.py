@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         1_000, ge=1, description="requests that a command API serves at once; others wait for their turn"
     )
     max_requests_waiting: int = Field(20_000, ge=0, description="requests that may wait for their turn; more get 503")
-    request_wait_s: float = Field(1.0, gt=0, description="longest a request waits for its turn; then 503")
+    request_wait_s: float = Field(5.0, gt=0, description="longest a request waits for its turn; then 503")
     max_commands_in_flight: int = Field(
         10_000, ge=1, description="commands of one process that may be under way; more get 503"
     )

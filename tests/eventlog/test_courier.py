@@ -82,11 +82,16 @@ async def test_what_was_given_up_is_not_sent() -> None:
     assert broker.requests[1] == {2: b"b", 1: b"new"}
 
 
-async def test_a_request_is_bounded_but_takes_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "_REQUEST_BYTES", 10)
+async def test_a_full_request_leaves_the_rest_to_a_second_one_but_never_to_a_third(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(courier, "_ROUND_BYTES", 10)
     broker = Broker()
     courier_ = Courier(broker.send)
     every = [deliver(courier_, partition, b"a" * size) for partition, size in enumerate((12, 6, 4, 1))]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [list(request) for request in broker.requests] == [[0], [1, 2]]
     for _ in range(3):
         await broker.answer()
     assert [await one for one in every] == [(0, 12), (0, 6), (0, 4), (0, 1)]
@@ -106,3 +111,24 @@ async def test_who_waits_is_cancelled_when_it_stops() -> None:
         with pytest.raises(asyncio.CancelledError):
             await one
     assert len(broker.requests) == 1
+
+
+async def test_a_batch_that_comes_when_a_round_has_just_ended_is_sent() -> None:
+    """Each is sent by whoever was answered just now, as the writers do: none may wait for a round that is over."""
+    served = 0
+
+    async def send(batches: Mapping[int, bytes]) -> Mapping[int, Answer]:
+        return {partition: (0, len(batch)) for partition, batch in batches.items()}
+
+    async def write(courier_: Courier, partition: int) -> None:
+        nonlocal served
+        for _ in range(50):
+            await courier_.deliver(partition, bytes(70_000))
+            served += 1
+            for _ in range(partition % 4):
+                await asyncio.sleep(0)
+
+    courier_ = Courier(send)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(write(courier_, partition) for partition in range(12)))
+    assert served == 600

@@ -1,6 +1,5 @@
 """The envelope's headers, and the filter that drops what a deposed writer appended."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -47,7 +46,7 @@ def test_headers_follow_cloud_events_and_come_back() -> None:
 
 
 def test_what_is_empty_is_left_out() -> None:
-    bare = replace(METADATA, fingerprint="", traceparent="")
+    bare = METADATA._replace(fingerprint="", traceparent="")
     assert {"fingerprint", "traceparent"}.isdisjoint(dict(to_headers(OrderConfirmed(ORDER, 100), bare)))
 
 
@@ -60,7 +59,7 @@ def test_a_missing_header_is_named(missing: str) -> None:
 
 def recorded(term: int, *, barrier: bool = False) -> RecordedEvent:
     event = WriterElected("w", term, 1, 1, "http://w") if barrier else OrderConfirmed(ORDER, 1)
-    return RecordedEvent(Position(0, 0), METADATA.time, replace(METADATA, term=term), event)
+    return RecordedEvent(Position(0, 0), METADATA.time, METADATA._replace(term=term), event)
 
 
 def test_what_a_deposed_writer_appended_is_dropped_and_counted() -> None:
