@@ -105,17 +105,17 @@ async def _store_customers(connection: Connection, schema: str, partition: int, 
 
 
 async def _store_texts(connection: Connection, schema: str, events: Iterable[RecordedEvent]) -> None:
-    new: dict[tuple[UUID, int], str] = {}
-    changed: dict[tuple[UUID, int], str] = {}
+    new: dict[tuple[str, int], tuple[UUID, int, str]] = {}
+    changed: dict[tuple[str, int], tuple[UUID, int, str]] = {}
     for recorded in events:
-        event, version = recorded.event, recorded.metadata.version
+        event, about = recorded.event, recorded.metadata
         assert not isinstance(event, WriterElected)
-        if found := text_of(event, version):
-            key = (event.order_id, found.source)
+        if found := text_of(event, about.version):
+            key = (about.subject, found.source)  # as the id's text, whose hash costs nothing
             known_before = isinstance(event, ShippingAddressChanged) and key not in new
-            (changed if known_before else new)[key] = found.text
-    await copy_rows(connection, schema, order_texts, [(*key, text) for key, text in new.items()])
-    await upsert_rows(connection, schema, order_texts, [(*key, text) for key, text in changed.items()])
+            (changed if known_before else new)[key] = (event.order_id, *found)
+    await copy_rows(connection, schema, order_texts, list(new.values()))
+    await upsert_rows(connection, schema, order_texts, list(changed.values()))
 
 
 def _to_event_row(recorded: RecordedEvent) -> tuple[Any, ...]:

@@ -22,13 +22,14 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """`text`, which may be anything but control characters. Raises ValueError."""
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise ValueError("control characters are not allowed")
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+Text = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(printable)]
 Time = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str),

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AfterValidator
 
 from query_side import history, queries
 from query_side.api.answers import ETAG, LINK, described, json
@@ -17,6 +18,7 @@ from query_side.api.models import (
     OrderParameters,
     OrdersBody,
     OrdersParameters,
+    printable,
     rfc3339,
 )
 from query_side.cursor import Cursor
@@ -27,6 +29,9 @@ from service.problems import problem
 router = APIRouter(tags=["orders"], route_class=QueryRoute)
 
 OrderId = Annotated[UUID, Path(description="the order's id")]
+CustomerId = Annotated[
+    str, Path(description="the customer's id", min_length=1, max_length=100), AfterValidator(printable)
+]
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -74,11 +79,9 @@ async def get_orders(request: Request, parameters: Annotated[OrdersParameters, Q
 @router.get(
     "/customers/{customer_id:path}", tags=["customers"], response_model=CustomerBody, **described(404, 422, 503)
 )
-async def get_customer(
-    request: Request, customer_id: Annotated[str, Path(description="the customer's id")]
-) -> Response:
+async def get_customer(request: Request, customer_id: CustomerId) -> Response:
     """What a customer ordered, paid, got back and returned."""
-    answer = await queries.customer(request.app.state.database, customer_id.replace("\0", ""))
+    answer = await queries.customer(request.app.state.database, customer_id)
     headers = {"Orderlog-Position": answer.position}
     if not answer.rows:
         detail = f"the view has no order of {customer_id!r} at {answer.position or 'its beginning'}"

@@ -97,6 +97,7 @@ async def test_what_is_not_there(client: httpx.AsyncClient) -> None:
         ("/orders/{id}/events?limit=501", "query.limit"),
         ("/orders/{id}/changes?after=x", "query.after"),
         ("/customers/a?x=1", "query.x"),
+        ("/customers/a%00b", "path.customer_id"),
     ],
 )
 async def test_bad_requests_name_the_field(client: httpx.AsyncClient, path: str, field: str) -> None:
