@@ -68,6 +68,11 @@ class LogConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
             offsets |= wanted
         return offsets
 
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Tell the app before anything else: this worker must act as the owner of nothing until it is told anew."""
+        self.app.on_revoked()
+        await super().on_partitions_revoked(revoked)
+
     async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> dict[Any, list[Any]]:  # noqa: ASYNC109
         # Stock getmany goes on from here, with its check that no rebalance came between fetch and delivery.
         fetched = await super()._getmany(active_partitions, timeout)
@@ -114,12 +119,16 @@ class ProjectionApp(faust.App):  # type: ignore[misc]  # Faust has no types
     """A Faust app that reads `log_topic` through LogConsumer.
 
     `read_starts` gets the beginnings and ends of the assigned partitions and answers where to begin.
-    It must not raise: Faust would go on without an answer, or stand still.
+    It must not raise: Faust would go on without an answer, or stand still. `on_revoked` is called when a
+    rebalance begins.
     """
 
-    def __init__(self, app_id: str, log_topic: str, read_starts: ReadStarts, **options: Any) -> None:
+    def __init__(
+        self, app_id: str, log_topic: str, read_starts: ReadStarts, on_revoked: Callable[[], None], **options: Any
+    ) -> None:
         self.log_topic = log_topic
         self.read_starts = read_starts
+        self.on_revoked = on_revoked
         super().__init__(app_id, **options)
 
     def _new_transport(self) -> LogTransport:

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 
 import migrations
 from eventlog.settings import Settings
-from projections.catalogue import VIEWS
 from projections.checkpoints import apply_batch
 from projections.database import connect
 from projections.generations import live_generation
+from projections.orders.view import OrdersView
 from query_side.bootstrap import build_app
 from schemas.events import OrderConfirmed, OrderEvent, OrderPlaced
 from tests.kit.codec import local_codec
@@ -26,7 +26,7 @@ from tests.projections.histories import placed
 from tests.projections.log import log_writer
 from tests.projections.records import Record, records
 
-VIEW = VIEWS["orders"]
+VIEW = OrdersView()
 
 
 class View:

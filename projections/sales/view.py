@@ -1,0 +1,108 @@
+"""The `sales` projection on its table: the rows a batch touches, what they become, and what queries read of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import get_args
+from uuid import UUID
+
+from sqlalchemy import MetaData
+
+from eventlog.recorded import RecordedEvent
+from projections.sales.fold import SPANS, Key, Order, fold
+from projections.sales.rows import (
+    kind_range,
+    nothing,
+    order_key,
+    order_value,
+    read_order,
+    read_sum,
+    read_sum_key,
+    sum_key,
+    sum_value,
+)
+from projections.table_view import Get, Row, Scan, Write, routing_table
+from projections.view import EventFailed
+from schemas.events import OrderEvent, WriterElected
+
+KINDS = ("status", *SPANS, "sku", "customer")
+
+
+class SalesView:
+    """See projections/table_view.py for the contract."""
+
+    name = "sales"
+    version = 1
+    handles = frozenset(get_args(OrderEvent))
+    metadata = MetaData()
+    routing = routing_table("sales_workers", metadata)
+
+    def fold(self, get: Get, events: Sequence[RecordedEvent]) -> list[Write]:
+        """The rows that `events` of one partition leave behind: first the sums, then the orders.
+
+        In this order, so that an order's row says that every sum has its events. A sum's own offset says
+        which events it has, where the sums were written and the orders were not.
+        Raises EventFailed at an event that does not follow what the table holds.
+        """
+        orders = _load(get, events)
+        sums = _Sums(get)
+        for recorded in events:
+            event, about, offset = recorded.event, recorded.metadata, recorded.position.offset
+            assert not isinstance(event, WriterElected)  # not among `handles`
+            known = orders.get(event.order_id)
+            if known and known[0] >= offset:
+                continue
+            try:
+                after, changes = fold(known[1] if known else None, event, about.version, about.time)
+            except ValueError as error:
+                raise EventFailed(recorded.position, f"cannot be applied: {error}") from error
+            orders[event.order_id] = (offset, after)
+            for key, change in changes:
+                sums.add(key, change, offset)
+        return [*sums.written(), *((order_key(order_id), order_value(*row)) for order_id, row in orders.items())]
+
+    def read(self, scan: Scan, query: Mapping[str, str]) -> Iterator[Row]:
+        """The sums of `query["kind"]`; `since` and `until` (seconds since 1970) and `currency` narrow them down.
+
+        Raises ValueError at a query that is not understood.
+        """
+        kind, currency = query.get("kind", ""), query.get("currency")
+        if kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+        bounds = (int(query[name]) if name in query else None for name in ("since", "until"))
+        for key, value in scan(*kind_range(kind, *bounds)):
+            found = read_sum_key(kind, key)
+            if currency is None or found.currency == currency:
+                yield (found.name, found.currency), read_sum(value)[1]
+
+
+class _Sums:
+    """The sums that a batch touches: as they were, and what it adds."""
+
+    def __init__(self, get: Get) -> None:
+        self._get = get
+        self._rows: dict[Key, tuple[int, list[int]]] = {}
+        self._last: dict[Key, int] = {}
+
+    def add(self, key: Key, change: tuple[int, ...], offset: int) -> None:
+        """Add `change`, unless the sum had the event at `offset` before this batch."""
+        row = self._rows.get(key)
+        if row is None:
+            (value,) = self._get([sum_key(key)])
+            row = self._rows[key] = read_sum(value) if value else nothing(key.kind)
+            self._last[key] = row[0]
+        stored, sums = row
+        if offset > stored:
+            for at, one in enumerate(change):
+                sums[at] += one
+            self._last[key] = offset
+
+    def written(self) -> Iterable[Write]:
+        """A row for each sum touched, changed or not: what was read again is also written again."""
+        return ((sum_key(key), sum_value(self._last[key], sums)) for key, (_, sums) in self._rows.items())
+
+
+def _load(get: Get, events: Iterable[RecordedEvent]) -> dict[UUID, tuple[int, Order]]:
+    """The orders of `events` that the table has."""
+    ids = {recorded.event.order_id for recorded in events if not isinstance(recorded.event, WriterElected)}
+    ordered = list(ids)
+    values = get([order_key(order_id) for order_id in ordered])
+    return {order_id: read_order(value) for order_id, value in zip(ordered, values, strict=True) if value}
