@@ -6,6 +6,7 @@ from eventlog.settings import Settings
 from query_side import queries
 from query_side.api.app import create_app
 from query_side.database import Database
+from query_side.stats import SALES, Stats
 from query_side.wait import Reached
 from service.serving import run_app
 from service.sockets import listen
@@ -13,7 +14,9 @@ from service.sockets import listen
 
 def build_app(settings: Settings) -> FastAPI:
     """The query API that `settings` describe."""
-    return create_app(settings, Database(settings.postgres_url), Reached(settings.postgres_url, queries.ORDERS))
+    database = Database(settings.postgres_url)
+    sales = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions)
+    return create_app(settings, database, Reached(settings.postgres_url, queries.ORDERS), sales)
 
 
 def serve(settings: Settings) -> None:

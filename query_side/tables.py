@@ -37,6 +37,8 @@ order_lines = Table(
     Column("returned", Integer),
 )
 
+sales_workers = Table("sales_workers", _views, Column("partition", Integer), Column("url", Text))
+
 generations = Table(
     "generations",
     _lasting,

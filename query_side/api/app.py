@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 
 from eventlog.settings import Settings
-from query_side.api import health, routes
+from query_side.api import health, routes, stats
 from query_side.api.conditions import NotReached
 from query_side.database import Database, Unavailable
+from query_side.stats import Stats
 from query_side.wait import Reached
 from service import problems
 
@@ -18,17 +19,19 @@ _DESCRIPTION = """Answers from views of the log, which are a little behind it. E
 the answer waits, for a bounded time, until the view is there."""
 
 
-def create_app(settings: Settings, database: Database, reached: Reached) -> FastAPI:
+def create_app(settings: Settings, database: Database, reached: Reached, sales: Stats) -> FastAPI:
     """The application; it opens `database` and listens for positions while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with database, reached.listening():
+        async with database, reached.listening(), sales:
             yield
 
     app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.state.settings, app.state.database, app.state.reached = settings, database, reached
+    app.state.stats = sales
     app.include_router(routes.router)
+    app.include_router(stats.router)
     app.include_router(health.router)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(NotReached, _not_reached)

@@ -29,7 +29,7 @@ async def reach_position(request: Request, min_position: MinPosition = "") -> No
     if not min_position.strip():
         return
     reached: Reached = request.app.state.reached
-    wanted = _wanted(min_position, request.app.state.settings.partitions)
+    wanted = wanted_positions(min_position, request.app.state.settings.partitions)
     if not await reached.wait_for(wanted, request.app.state.settings.position_wait_s):
         raise NotReached(f"the view has not come to {min_position} yet")
 
@@ -47,7 +47,10 @@ def is_current(if_none_match: str, etag: str) -> bool:
     return "*" in tags or etag in tags
 
 
-def _wanted(min_position: str, partitions: int) -> Mapping[int, int]:
+def wanted_positions(min_position: str, partitions: int) -> Mapping[int, int]:
+    """The {partition: offset} of Orderlog-Min-Position, empty without one. Raises RequestValidationError."""
+    if not min_position.strip():
+        return {}
     try:
         wanted = parse_positions(min_position)
     except ValueError as error:
@@ -56,6 +59,11 @@ def _wanted(min_position: str, partitions: int) -> Mapping[int, int]:
     if unknown:
         _refuse(f"there is no partition {unknown[0]}; the log has {partitions}, from 0")
     return wanted
+
+
+def refuse_parameter(name: str, message: str) -> NoReturn:
+    """Refuse the query parameter `name`, as its own validation would."""
+    raise RequestValidationError([_error(("query", name), message)])
 
 
 def _refuse(message: str) -> NoReturn:

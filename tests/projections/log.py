@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ class LogWriter:
     settings: Settings
     codec: Codec
     term: int = 1
-    now: Callable[[], datetime] = partial(datetime.now, UTC)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _versions: dict[str, int] = field(default_factory=dict)
 
     async def append(self, events: Iterable[OrderEvent], *, partition: int | None = None, term: int = 0) -> int:

@@ -128,7 +128,7 @@ def test_an_event_out_of_sequence_is_refused() -> None:
     with pytest.raises(ValueError, match="placed twice"):
         fold(order, first, 2, NOW)
     log = [read_record(CODEC, 0, one) for one in records(CODEC, [OrderConfirmed(uuid4(), 1)])]
-    with pytest.raises(EventFailed, match="the record at 0:0 cannot be applied: order .* begins with OrderConfirmed"):
+    with pytest.raises(EventFailed, match=r"the record at 0:0 cannot be applied: order .* begins with OrderConfirmed"):
         VIEW.fold(Rows().fetch, log)
 
 
