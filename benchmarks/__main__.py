@@ -9,7 +9,7 @@ import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
-from benchmarks import append, http_commands, live_view, writer
+from benchmarks import append, http_commands, live_view, sales_tables, writer
 from benchmarks.results import Figure, report
 from cli.progress import OnConsole
 from eventlog.settings import Settings
@@ -17,7 +17,7 @@ from local_stack.infrastructure import Infrastructure
 from local_stack.preparing import prepare
 from service import logs
 
-_MEASUREMENTS = (append.measure, writer.measure, http_commands.measure, live_view.measure)
+_MEASUREMENTS = (append.measure, writer.measure, http_commands.measure, live_view.measure, sales_tables.measure)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ Pieces count as sold from the order's confirmation, and no more once it is cance
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, assert_never
 
 from schemas.events import (
@@ -62,6 +62,9 @@ class Key(NamedTuple):
 WIDTHS = {"status": 1, "minute": 3, "hour": 3, "day": 3, "sku": 2, "customer": 2}
 Change = tuple[Key, tuple[int, ...]]
 
+_STATUSES = ("open", "confirmed", "rejected", "paid", "shipped", "delivered", "cancelled", "returned")
+_STATUS = {status: Key("status", status) for status in _STATUSES}
+
 
 def fold(order: Order | None, event: OrderEvent, version: int, at: datetime) -> tuple[Order, list[Change]]:
     """The order after `event`, its `version`th, which happened `at`; and what to add to which sums.
@@ -73,60 +76,71 @@ def fold(order: Order | None, event: OrderEvent, version: int, at: datetime) -> 
     if order is None:
         if not isinstance(event, OrderPlaced):
             raise ValueError(f"order {event.order_id} begins with {type(event).__name__}")
-        lines = tuple(SoldLine(line.sku, line.quantity, line.unit_price) for line in event.lines)
-        placed = Order(version, "open", event.customer_id, event.currency, lines)
-        counted = (Key("status", "open"), (1,)), (Key("customer", placed.customer_id, placed.currency), (1, 0))
-        return placed, [*counted, *_in_time(placed, at, (1, 0, 0))]
-    after = _apply(order, event)._replace(version=version)
-    moved: list[Change] = []
-    if after.status != order.status:
-        moved = [(Key("status", order.status), (-1,)), (Key("status", after.status), (1,))]
-    return after, [*moved, *_goods(order, event), *_money(order, event, at)]
+        return _placed(event, at)
+    status, lines, paid = _apply(order, event)
+    changes = _goods(order, event) + _money(order, event, at)
+    if status != order.status:
+        changes += ((_STATUS[order.status], (-1,)), (_STATUS[status], (1,)))
+    # Built anew, which costs half of what _replace does.
+    return Order(version, status, order.customer_id, order.currency, lines, paid), changes
 
 
-def _apply(order: Order, event: OrderEvent) -> Order:
+def _placed(event: OrderPlaced, at: datetime) -> tuple[Order, list[Change]]:
+    lines = tuple(SoldLine(line.sku, line.quantity, line.unit_price) for line in event.lines)
+    order = Order(1, "open", event.customer_id, event.currency, lines)
+    counted = (_STATUS["open"], (1,)), (Key("customer", order.customer_id, order.currency), (1, 0))
+    return order, [*counted, *_in_time(order, at, (1, 0, 0))]
+
+
+def _apply(order: Order, event: OrderEvent) -> tuple[str, tuple[SoldLine, ...], int]:
+    """Status, lines and what was paid, after `event`."""
+    status, lines, paid = order.status, order.lines, order.paid
     match event:
         case OrderPlaced():
             raise ValueError(f"order {event.order_id} was placed twice")
         case LineAdded() | LineQuantityChanged() | LineRemoved() | LinesReturned():
             return _lines(order, event)
         case OrderConfirmed(_, total):
-            return order._replace(status="confirmed" if total else "paid")
+            return "confirmed" if total else "paid", lines, paid
         case OrderRejected():
-            return order._replace(status="rejected")
+            return "rejected", lines, paid
         case PaymentRecorded(_, amount):
-            paid = order.paid + amount
-            total = sum(line.quantity * line.unit_price for line in order.lines)
-            return order._replace(paid=paid, status="paid" if paid >= total else order.status)
+            paid += amount
+            total = sum([line.quantity * line.unit_price for line in lines])
+            return "paid" if paid >= total else status, lines, paid
         case OrderShipped():
-            return order._replace(status="shipped")
+            return "shipped", lines, paid
         case OrderDelivered():
-            return order._replace(status="delivered")
+            return "delivered", lines, paid
         case OrderCancelled():
-            return order._replace(status="cancelled")
+            return "cancelled", lines, paid
         case ShippingAddressChanged() | PaymentRefunded():
-            return order
+            return status, lines, paid
     assert_never(event)
 
 
-def _lines(order: Order, event: LineAdded | LineQuantityChanged | LineRemoved | LinesReturned) -> Order:
+def _lines(
+    order: Order, event: LineAdded | LineQuantityChanged | LineRemoved | LinesReturned
+) -> tuple[str, tuple[SoldLine, ...], int]:
+    lines, status = order.lines, order.status
     match event:
         case LineAdded(_, sku, quantity, unit_price):
-            return order._replace(lines=(*order.lines, SoldLine(sku, quantity, unit_price)))
+            lines = (*lines, SoldLine(sku, quantity, unit_price))
         case LineQuantityChanged(_, sku, quantity):
-            changed = (line._replace(quantity=quantity) if line.sku == sku else line for line in order.lines)
-            return order._replace(lines=tuple(changed))
+            lines = tuple(line._replace(quantity=quantity) if line.sku == sku else line for line in lines)
         case LineRemoved(_, sku):
-            return order._replace(lines=tuple(line for line in order.lines if line.sku != sku))
+            lines = tuple(line for line in lines if line.sku != sku)
         case LinesReturned():
             back = _returned(event)
-            lines = tuple(line._replace(returned=line.returned + back[line.sku]) for line in order.lines)
-            everything = all(line.returned == line.quantity for line in lines)
-            return order._replace(lines=lines, status="returned" if everything else order.status)
-    assert_never(event)
+            lines = tuple(line._replace(returned=line.returned + back[line.sku]) for line in lines)
+            if all(line.returned == line.quantity for line in lines):
+                status = "returned"
+        case _:
+            assert_never(event)
+    return status, lines, order.paid
 
 
-def _goods(order: Order, event: OrderEvent) -> Iterator[Change]:
+def _goods(order: Order, event: OrderEvent) -> list[Change]:
     """Pieces and what they cost, of each sku that was sold, or is no longer."""
     match event:
         case OrderConfirmed():
@@ -136,26 +150,34 @@ def _goods(order: Order, event: OrderEvent) -> Iterator[Change]:
         case LinesReturned():
             sold = {sku: -pieces for sku, pieces in _returned(event).items()}
         case _:
-            return
-    for line in order.lines:
-        if pieces := sold.get(line.sku, 0):
-            yield Key("sku", line.sku, order.currency), (pieces, pieces * line.unit_price)
+            return []
+    return [
+        (Key("sku", line.sku, order.currency), (sold[line.sku], sold[line.sku] * line.unit_price))
+        for line in order.lines
+        if line.sku in sold
+    ]
 
 
-def _money(order: Order, event: OrderEvent, at: datetime) -> Iterator[Change]:
+def _money(order: Order, event: OrderEvent, at: datetime) -> list[Change]:
     match event:
         case PaymentRecorded(_, amount):
-            yield Key("customer", order.customer_id, order.currency), (0, amount)
-            yield from _in_time(order, at, (0, amount, 0))
+            customer = Key("customer", order.customer_id, order.currency)
+            return [(customer, (0, amount)), *_in_time(order, at, (0, amount, 0))]
         case PaymentRefunded(_, amount):
-            yield Key("customer", order.customer_id, order.currency), (0, -amount)
-            yield from _in_time(order, at, (0, 0, amount))
+            customer = Key("customer", order.customer_id, order.currency)
+            return [(customer, (0, -amount)), *_in_time(order, at, (0, 0, amount))]
+        case _:
+            return []
 
 
-def _in_time(order: Order, at: datetime, change: tuple[int, ...]) -> Iterator[Change]:
-    second = int(at.timestamp())
-    for kind, length in SPANS.items():
-        yield Key(kind, second - second % length, order.currency), change
+def _in_time(order: Order, at: datetime, change: tuple[int, ...]) -> list[Change]:
+    return [(key, change) for key in _stretches(int(at.timestamp()) // 60, order.currency)]
+
+
+@lru_cache(1_000)
+def _stretches(minute: int, currency: str) -> tuple[Key, ...]:
+    second = minute * 60
+    return tuple(Key(kind, second - second % length, currency) for kind, length in SPANS.items())
 
 
 def _returned(event: LinesReturned) -> Counter[str]:

@@ -5,7 +5,6 @@ number of orders overflows; times sort as numbers, so a stretch of time is a str
 """
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -20,9 +19,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, Order]).decode
 
 
-def order_key(order_id: UUID) -> bytes:
-    """The key of an order."""
-    return _ORDER + order_id.bytes
+def order_key(order_id: int) -> bytes:
+    """The key of the order whose UUID is this number."""
+    return _ORDER + order_id.to_bytes(16, "big")
 
 
 def order_value(offset: int, order: Order) -> bytes:

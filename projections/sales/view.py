@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import get_args
-from uuid import UUID
 
 from sqlalchemy import MetaData
 
@@ -47,17 +46,17 @@ class SalesView:
         for recorded in events:
             event, about, offset = recorded.event, recorded.metadata, recorded.position.offset
             assert not isinstance(event, WriterElected)  # not among `handles`
-            known = orders.get(event.order_id)
+            known = orders.get(event.order_id.int)
             if known and known[0] >= offset:
                 continue
             try:
                 after, changes = fold(known[1] if known else None, event, about.version, about.time)
             except ValueError as error:
                 raise EventFailed(recorded.position, f"cannot be applied: {error}") from error
-            orders[event.order_id] = (offset, after)
+            orders[event.order_id.int] = (offset, after)
             for key, change in changes:
                 sums.add(key, change, offset)
-        return [*sums.written(), *((order_key(order_id), order_value(*row)) for order_id, row in orders.items())]
+        return [*sums.written(), *((order_key(order), order_value(*row)) for order, row in orders.items())]
 
     def read(self, scan: Scan, query: Mapping[str, str]) -> Iterator[Row]:
         """The sums of `query["kind"]`; `since` and `until` (seconds since 1970) and `currency` narrow them down.
@@ -79,30 +78,29 @@ class _Sums:
 
     def __init__(self, get: Get) -> None:
         self._get = get
-        self._rows: dict[Key, tuple[int, list[int]]] = {}
-        self._last: dict[Key, int] = {}
+        # For each: the source offset it was stored with, the one it has now, and the sums.
+        self._rows: dict[Key, tuple[int, list[int], list[int]]] = {}
 
     def add(self, key: Key, change: tuple[int, ...], offset: int) -> None:
         """Add `change`, unless the sum had the event at `offset` before this batch."""
         row = self._rows.get(key)
         if row is None:
             (value,) = self._get([sum_key(key)])
-            row = self._rows[key] = read_sum(value) if value else nothing(key.kind)
-            self._last[key] = row[0]
-        stored, sums = row
+            stored, sums = read_sum(value) if value else nothing(key.kind)
+            row = self._rows[key] = (stored, [stored], sums)
+        stored, last, sums = row
         if offset > stored:
             for at, one in enumerate(change):
                 sums[at] += one
-            self._last[key] = offset
+            last[0] = offset
 
     def written(self) -> Iterable[Write]:
         """A row for each sum touched, changed or not: what was read again is also written again."""
-        return ((sum_key(key), sum_value(self._last[key], sums)) for key, (_, sums) in self._rows.items())
+        return ((sum_key(key), sum_value(last, sums)) for key, (_, (last,), sums) in self._rows.items())
 
 
-def _load(get: Get, events: Iterable[RecordedEvent]) -> dict[UUID, tuple[int, Order]]:
-    """The orders of `events` that the table has."""
-    ids = {recorded.event.order_id for recorded in events if not isinstance(recorded.event, WriterElected)}
-    ordered = list(ids)
-    values = get([order_key(order_id) for order_id in ordered])
-    return {order_id: read_order(value) for order_id, value in zip(ordered, values, strict=True) if value}
+def _load(get: Get, events: Iterable[RecordedEvent]) -> dict[int, tuple[int, Order]]:
+    """The orders of `events` that the table has, by their ids as numbers, which hash faster."""
+    orders = list({one.event.order_id.int for one in events if not isinstance(one.event, WriterElected)})
+    values = get([order_key(order) for order in orders])
+    return {order: read_order(value) for order, value in zip(orders, values, strict=True) if value}

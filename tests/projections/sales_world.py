@@ -1,5 +1,6 @@
 """A sales projection for tests: its workers, and the query API that adds up what they serve."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -43,14 +44,26 @@ class SalesWorld:
         except Unavailable:
             return None
 
-    async def check(self, kinds: Sequence[str] = KINDS) -> None:
+    async def check(self) -> None:
         """Each kind of sums must be what the log comes to up to its position."""
-        answers = {kind: await eventually(partial(self.ask, kind)) for kind in kinds}
+        await self.check_all([(kind, await eventually(partial(self.ask, kind))) for kind in KINDS])
+
+    async def check_all(self, answers: Sequence[tuple[str, Answer]]) -> None:
+        """Each answer must be what the log comes to up to the answer's position."""
         log = await log_of(self.settings, self._codec)
-        for kind, answer in answers.items():
+        for kind, answer in answers:
             wanted = sales_of(up_to(log, {partition: last + 1 for partition, last in answer.offsets.items()}))
             found = {key: list(sums) for key, sums in answer.rows.items() if any(sums)}
             assert found == wanted[kind], kind
+
+    async def watch(self, kinds: Sequence[str], seen: list[tuple[str, Answer]]) -> None:
+        """Ask again and again until cancelled, and keep what was answered at places not seen before."""
+        while True:
+            for kind in kinds:
+                answer = await self.ask(kind)
+                if answer and (kind, answer.offsets) not in [(known, one.offsets) for known, one in seen[-8:]]:
+                    seen.append((kind, answer))
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -1,0 +1,45 @@
+"""Events per second into the sales tables, against quixstreams keeping one count per key in RocksDB."""
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.live_view import view_rate
+from benchmarks.orders import fill
+from benchmarks.results import Figure
+from eventlog.settings import Settings
+from schemas.errors import BadInput
+from schemas.topics import ORDER_EVENTS
+
+_ORDERS = 100_000
+_PEER = Path(__file__).with_name("quix_counts.py")
+_OWN_ENVIRONMENT = Path(sys.prefix).with_name(".venv-bench") / "bin" / "python"
+
+
+async def measure(settings: Settings) -> list[Figure]:
+    """Both read a log of 300,000 events from its beginning; the clock starts with the first batch.
+
+    Ours keeps seven kinds of sums and every order, theirs one count for each order.
+    """
+    python = _python_with_quixstreams()
+    events = await fill(settings, _ORDERS)
+    ours = await asyncio.to_thread(view_rate, settings, "sales", events)
+    peer = await asyncio.to_thread(_peer_rate, python, settings, events)
+    return [Figure("sales tables, one worker", ours, "events/s", "quixstreams, a count per key", peer)]
+
+
+def _python_with_quixstreams() -> str:
+    if importlib.util.find_spec("quixstreams"):
+        return sys.executable
+    if _OWN_ENVIRONMENT.exists():
+        return str(_OWN_ENVIRONMENT)
+    raise BadInput(f"quixstreams is not installed, neither here nor in {_OWN_ENVIRONMENT.parent.parent.name}")
+
+
+def _peer_rate(python: str, settings: Settings, events: int) -> float:
+    topic = settings.topic(ORDER_EVENTS.name)
+    command = [python, str(_PEER), settings.kafka_bootstrap, topic, str(events)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return float(done.stdout.split()[-1])
