@@ -38,7 +38,7 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
             command = command.replace(f"http://127.0.0.1:{usual}", urls[service])
         return subprocess.check_output(["sh", "-c", command], text=True, timeout=30)
 
-    place, read, ship, confirm, pay, listing, positions = walk()
+    place, read, ship, confirm, pay, listing, positions, revenue = walk()
     for _ in range(2):
         placed = answered(place)
         assert "201 Created" in placed
@@ -49,5 +49,6 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     assert all(json.dumps(refused[name]) in README for name in ("type", "title", "detail", "order_status"))
     assert [json.loads(answered(command))["version"] for command in (confirm, pay)] == [2, 3]
     assert set(json.loads(answered(listing))) == {"orders", "next_cursor"}
-    (view,) = json.loads(answered(positions))["projections"]
+    view, _ = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
+    assert set(json.loads(answered(revenue))) == {"by", "revenue"}

@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -19,10 +20,10 @@ from schemas.codec import Codec
 from tests.conftest import settings_for
 from tests.kit.worlds import Worker, eventually, prepare
 from tests.projections.histories import history
-from tests.projections.log import log_writer
+from tests.projections.log import LogWriter, log_writer
 from tests.projections.refold import next_offsets
 from tests.projections.sales_world import sales_world
-from tests.projections.test_worker import load, said_why
+from tests.projections.test_worker import said_why
 
 
 @pytest.fixture
@@ -37,6 +38,26 @@ def other(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
     process = Worker(settings, tmp_path / "other.log", "sales")
     yield process
     process.kill()
+
+
+@asynccontextmanager
+async def steady_load(writer: LogWriter) -> AsyncIterator[None]:
+    """Append whole histories, some hundred events a second, for as long as this is entered."""
+
+    async def append() -> None:
+        random = Random(3)
+        while not ending.is_set():
+            await writer.append([event for _ in range(20) for event in history(random)])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), 0.15)
+
+    ending = asyncio.Event()
+    task = asyncio.create_task(append())
+    try:
+        yield
+    finally:
+        ending.set()
+        await task
 
 
 def any_time_of_a_week() -> datetime:
@@ -59,12 +80,12 @@ async def test_killed_at_random_moments_its_folder_deleted_the_sums_are_right(
 ) -> None:
     codec, random = await prepare(settings), Random()
     async with sales_world(settings, codec) as world:
-        async with log_writer(settings, codec) as writer, load(writer, 12_000):
+        async with log_writer(settings, codec) as writer, steady_load(writer):
             writer.now = any_time_of_a_week
             for crash in range(3):
                 worker.start()
                 before = sum(next_offsets(settings).values())
-                await applied(settings, worker, before + random.randint(1, 3_000))
+                await applied(settings, worker, before + random.randint(1, 1_500))
                 worker.kill()
                 if crash == 1:
                     shutil.rmtree(folders(settings)[0])
@@ -87,7 +108,7 @@ async def test_workers_that_join_leave_and_die_never_show_a_part(
     codec, seen = await prepare(settings), list[tuple[str, Sums]]()
     async with sales_world(settings, codec) as world:
         watching = asyncio.create_task(world.watch(("status", "customer"), seen))
-        async with log_writer(settings, codec) as writer, load(writer, 12_000):
+        async with log_writer(settings, codec) as writer, steady_load(writer):
             worker.start()
             await applied(settings, worker, 1)
             other.start()
@@ -112,7 +133,7 @@ async def test_a_worker_that_was_suspended_cannot_overwrite_its_successors_rows(
 ) -> None:
     codec = await prepare(settings)
     async with sales_world(settings, codec) as world:
-        async with log_writer(settings, codec) as writer, load(writer, 20_000):
+        async with log_writer(settings, codec) as writer, steady_load(writer):
             worker.start()
             await applied(settings, worker, 1_000)
             worker.signal(signal.SIGSTOP)
