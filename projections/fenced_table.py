@@ -10,6 +10,7 @@ tests/projections/test_sales_worker.py runs it against a real broker.
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any, Protocol
 
 import faust
@@ -17,7 +18,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from projections.batches import Place
-from projections.table_view import Scan, Write
+from projections.table_view import Write
 
 PLACE_KEY = b"\x00place"
 _PLACE = struct.Struct(">qqq")
@@ -90,17 +91,13 @@ class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
         batch.put(self.data.offset_key, str(changelog_offset).encode())
         self._db(partition).write(batch)
 
-    def snapshot(self, partition: int) -> Scan:
-        """The partition's rows as they are at this moment, to be read from any thread."""
-        snapshot = self._db(partition).snapshot()
+    def rows(self, partition: int, first: bytes, end: bytes) -> Iterator[Write]:
+        """The rows from key `first` up to `end` (not included) as they are at this moment, whenever they are read.
 
-        def scan(first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-            for key, value in snapshot.items(from_key=first):
-                if key >= end:
-                    return
-                yield key, value
-
-        return scan
+        From any thread. An iterator of RocksDB keeps the state in which it was made, so it is made here; what
+        rocksdict calls a snapshot makes its iterators later, which then show later rows.
+        """
+        return takewhile(lambda row: row[0] < end, self._db(partition).items(from_key=first))
 
     def _db(self, partition: int) -> Any:
         return self.data._db_for_partition(partition)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from projections.table_view import Row, Scan, TableView
+from projections.table_view import Row, TableView, Write
 from projections.table_worker import TableWorker
 
 
@@ -22,26 +22,24 @@ def serve_tables(app: Any, worker: TableWorker, view: TableView) -> None:
         query = dict(request.query)
         try:
             partitions = [int(one) for one in query.pop("partitions", "").split(",")]
-        except ValueError:
-            return web.json({"reason": "partitions are numbers with commas between them"}, status=422)
-        snapshots = worker.snapshots(partitions)
-        if snapshots is None:
-            return web.json({"reason": "partitions are being assigned or recovered"}, status=503)
-        try:
-            # In a thread: going through a hundred thousand rows must not hold up events and heartbeats.
-            rows = await asyncio.to_thread(_sums, view, [scan for _, scan in snapshots.values()], query)
+            bounds = view.bounds(query)
         except ValueError as error:
             return web.json({"reason": str(error)}, status=422)
-        offsets = {str(partition): offset for partition, (offset, _) in snapshots.items()}
+        found = worker.rows(partitions, *bounds)
+        if found is None:
+            return web.json({"reason": "partitions are being assigned or recovered"}, status=503)
+        # In a thread: going through a hundred thousand rows must not hold up events and heartbeats.
+        rows = await asyncio.to_thread(_sums, view, [rows for _, rows in found.values()], query)
+        offsets = {str(partition): offset for partition, (offset, _) in found.items()}
         body = json.dumps({"generation": worker.generation.number, "next_offsets": offsets, "rows": rows})
         return web.text(body, content_type="application/json")
 
 
-def _sums(view: TableView, scans: Iterable[Scan], query: Mapping[str, str]) -> list[Row]:
-    """The rows of all `scans`, added up."""
+def _sums(view: TableView, found: Iterable[Iterable[Write]], query: Mapping[str, str]) -> list[Row]:
+    """What the rows of all partitions come to, added up."""
     total: dict[tuple[str | int, ...], list[int]] = {}
-    for scan in scans:
-        for key, sums in view.read(scan, query):
+    for rows in found:
+        for key, sums in view.read(rows, query):
             known = total.get(key)
             total[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
     return list(total.items())

@@ -1,6 +1,6 @@
 """What a view in tables is to the worker that keeps it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, Text
@@ -9,8 +9,6 @@ from eventlog.recorded import RecordedEvent
 
 Get = Callable[[list[bytes]], list[bytes | None]]
 """The values of keys in one partition of the table, None for those it has not."""
-Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
-"""The keys from the first (included) to the second (not included), in order, with their values."""
 Write = tuple[bytes, bytes]
 Row = tuple[tuple[str | int, ...], list[int]]
 """What a sum is of, and the sums; rows of the same key are added up over partitions."""
@@ -37,8 +35,11 @@ class TableView(Protocol):
         the same events folded again must lead to the same rows. Raises EventFailed.
         """
 
-    def read(self, scan: Scan, query: Mapping[str, str]) -> Iterator[Row]:
-        """The sums of one partition that `query` asks for. Raises ValueError."""
+    def bounds(self, query: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """From which key on, and up to which, the rows are that `query` asks for. Raises ValueError."""
+
+    def read(self, rows: Iterable[Write], query: Mapping[str, str]) -> Iterator[Row]:
+        """The sums that `query` asks for among `rows`, those of one partition within its bounds."""
 
 
 def routing_table(name: str, metadata: MetaData) -> Table:

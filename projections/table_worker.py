@@ -1,7 +1,7 @@
 """The Faust worker of a view in tables: each batch into the changelog, then into RocksDB."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from projections.checkpoints import Applied
 from projections.fenced_table import FencedTable, place_row
 from projections.generations import Generation
 from projections.stopping import stop_at_once
-from projections.table_view import Scan, TableView
+from projections.table_view import TableView, Write
 from projections.worker import Worker, uncollected
 from schemas.codec import Codec
 
@@ -92,11 +92,13 @@ class TableWorker(Worker):
             self._announcer.serves(partition, self._tenures[partition].mandate, place)
         return {partition: place.next_offset for partition, place in places.items()}
 
-    def snapshots(self, partitions: Sequence[int]) -> Mapping[int, tuple[int, Scan]] | None:
+    def rows(
+        self, partitions: Sequence[int], first: bytes, end: bytes
+    ) -> Mapping[int, tuple[int, Iterator[Write]]] | None:
         """{partition: (next offset, rows)} as they are at this moment; None unless all of them can be read here."""
         if not all(self._owned(partition) for partition in partitions):
             return None
-        return {p: (self.table.place(p).next_offset, self.table.snapshot(p)) for p in partitions}
+        return {p: (self.table.place(p).next_offset, self.table.rows(p, first, end)) for p in partitions}
 
     async def close(self) -> None:
         """See Worker."""

@@ -18,7 +18,7 @@ from projections.sales.rows import (
     sum_key,
     sum_value,
 )
-from projections.table_view import Get, Row, Scan, Write, routing_table
+from projections.table_view import Get, Row, Write, routing_table
 from projections.view import EventFailed
 from schemas.events import OrderEvent, WriterElected
 
@@ -58,16 +58,17 @@ class SalesView:
                 sums.add(key, change, offset)
         return [*sums.written(), *((order_key(order), order_value(*row)) for order, row in orders.items())]
 
-    def read(self, scan: Scan, query: Mapping[str, str]) -> Iterator[Row]:
-        """The sums of `query["kind"]`; `since` and `until` (seconds since 1970) and `currency` narrow them down.
-
-        Raises ValueError at a query that is not understood.
-        """
-        kind, currency = query.get("kind", ""), query.get("currency")
+    def bounds(self, query: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """The rows of `query["kind"]`, of spans of time those that begin in [`since`, `until`), seconds since 1970."""
+        kind = query.get("kind", "")
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
-        bounds = (int(query[name]) if name in query else None for name in ("since", "until"))
-        for key, value in scan(*kind_range(kind, *bounds)):
+        return kind_range(kind, *(int(query[name]) if name in query else None for name in ("since", "until")))
+
+    def read(self, rows: Iterable[Write], query: Mapping[str, str]) -> Iterator[Row]:
+        """The sums among `rows`, if `currency` is given those in it."""
+        kind, currency = query["kind"], query.get("currency")
+        for key, value in rows:
             found = read_sum_key(kind, key)
             if currency is None or found.currency == currency:
                 yield (found.name, found.currency), read_sum(value)[1]

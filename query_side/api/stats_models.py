@@ -27,7 +27,7 @@ class OrdersByStatusBody(BaseModel):
 class RevenueParameters(BaseModel):
     """Which stretches of time. Unknown parameters are refused."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
     by: Literal["minute", "hour", "day"] = Field("day", description="how long a stretch is; UTC")
     since: AwareDatetime | None = Field(
