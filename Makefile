@@ -6,6 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -28,8 +29,8 @@ lint: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## measure; prints a table and writes benchmarks/latest.json
-	$(BIN)/python -m benchmarks
+bench: $(PEERS) ## measure, print a table, write benchmarks/latest.json; BENCH="writer append" picks some
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lock: $(READY) ## bring requirements/ up to date with pyproject.toml
 	@scripts/lock
@@ -39,4 +40,9 @@ clean: ## remove the virtual environment and the embedded stack's data
 
 $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV)
+	@touch $@
+
+# What only the benchmarks need, to measure others beside orderlog.
+$(PEERS): requirements/bench.txt $(READY)
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r $<
 	@touch $@

@@ -1,6 +1,13 @@
-"""The peer of the command API: a FastAPI POST that does nothing."""
+"""The peer of the command API: a FastAPI POST that does nothing, served as the command API is.
+
+`python -m benchmarks.empty_app` listens where the settings have the command API listen.
+"""
 
 from fastapi import FastAPI
+
+from eventlog.settings import Settings
+from service.serving import run_app
+from service.sockets import listen
 
 app = FastAPI()
 
@@ -11,7 +18,17 @@ async def empty() -> dict[str, str]:
     return {}
 
 
-@app.get("/ready")
+@app.get("/readyz")
 async def ready() -> dict[str, str]:
     """The server answers."""
     return {}
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = Settings()
+    run_app(app, listen(settings.command_api_host, settings.command_api_port), "empty-api", settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,62 +1,32 @@
 """Commands per second over HTTP, against an empty FastAPI POST under the same load."""
 
-import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from random import Random
-from uuid import uuid4
 
-from benchmarks.load import post, throughput
+from benchmarks.load import order_placed, throughput
 from benchmarks.results import Figure
+from benchmarks.servers import command_api, empty_api
 from eventlog.settings import Settings
-from local_stack.ports import free_port
-from local_stack.probes import http_ready, wait_until
-from local_stack.process import Child
-from local_stack.services import environment_of, orderlog
-from local_stack.shop import order_body
+from service.serving import spare_the_collector
 
-_CONNECTIONS, _REQUESTS, _WARM_UP = 64, 20_000, 2_000
-_GOODS = {"TEA-EARL-GREY-100": 2, "CUP-WHITE": 4}
-_START_S = 60.0
+_CONNECTIONS, _REQUESTS, _TURNS, _WARM_UP = 64, 5_000, 4, 2_000
 
 
 async def measure(settings: Settings) -> list[Figure]:
-    """Orders placed per second by 64 connections, one server process each time."""
-    port = free_port()
-    ours = settings.model_copy(update={"command_api_port": port, "log_level": "error"})
-    with _server(orderlog("serve", "command-api"), f"http://127.0.0.1:{port}/readyz", ours):
-        commands = await _rate(f"http://127.0.0.1:{port}/orders")
-    port = free_port()
-    empty = [sys.executable, "-m", "uvicorn", "benchmarks.empty_app:app", "--port", str(port), "--no-access-log"]
-    with _server(empty, f"http://127.0.0.1:{port}/ready", settings):
-        peer = await _rate(f"http://127.0.0.1:{port}/orders")
+    """Orders placed per second by 64 connections, one server process each, in turns of 5,000 requests."""
+    with command_api(settings) as ours, empty_api(settings) as nothing:
+        spare_the_collector()
+        for server in (ours, nothing):
+            await _rate(server.url, _WARM_UP)
+        turns = [(await _rate(ours.url, _REQUESTS), await _rate(nothing.url, _REQUESTS)) for _ in range(_TURNS)]
+    # Of rates over as many requests each, the harmonic mean is all requests over all the time.
+    commands, peer = (_TURNS / sum(1 / rate for rate in rates) for rates in zip(*turns, strict=True))
     return [Figure(f"orders over HTTP, {_CONNECTIONS} connections", commands, "1/s", "empty FastAPI POST", peer)]
 
 
-@contextmanager
-def _server(command: list[str], ready_url: str, settings: Settings) -> Iterator[None]:
-    log = settings.data_dir / "logs" / "benchmark.log"
-    server = Child("server", command, log, environment=environment_of(settings))
-    server.start()
-    try:
-        wait_until(lambda: http_ready(ready_url), server, _START_S)
-        yield
-    finally:
-        server.stop()
-
-
-async def _rate(url: str) -> float:
-    await throughput(url, _orders(url, _WARM_UP), _CONNECTIONS, expected=201)
-    return await throughput(url, _orders(url, _REQUESTS), _CONNECTIONS, expected=201)
+async def _rate(url: str, count: int) -> float:
+    return await throughput(url, _orders(url, count), _CONNECTIONS, expected=201)
 
 
 def _orders(url: str, count: int) -> Iterator[bytes]:
     """Requests made beforehand: making them takes longer than sending them."""
-    return iter([_request(url) for _ in range(count)])
-
-
-def _request(url: str) -> bytes:
-    key = uuid4()
-    body = json.dumps(order_body(Random(key.int), key, _GOODS)).encode()
-    return post(url, body, f"Idempotency-Key: {key}\r\n")
+    return iter([order_placed(url) for _ in range(count)])

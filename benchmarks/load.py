@@ -5,16 +5,58 @@ cores. This sends prepared bytes and reads answers by their Content-Length, and 
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from random import Random
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from local_stack.shop import order_body
+
+_GOODS = {"TEA-EARL-GREY-100": 2, "CUP-WHITE": 4}
 
 
-def post(url: str, body: bytes, headers: str = "") -> bytes:
-    """A POST request of `body` as the bytes that go over the wire."""
+def http_request(method: str, url: str, body: bytes, headers: str = "") -> bytes:
+    """A request with a JSON `body` as the bytes that go over the wire."""
     where = urlsplit(url)
-    head = f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n{headers}"
+    head = f"{method} {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def order_placed(base_url: str, order_id: UUID | None = None) -> bytes:
+    """The request that places a new order of two lines, with a key."""
+    key = order_id or uuid4()
+    body = json.dumps(order_body(Random(key.int), key, _GOODS)).encode()
+    return http_request("POST", f"{base_url}/orders", body, f"Idempotency-Key: {key}\r\n")
+
+
+class Connection:
+    """A keep-alive connection, for one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ask(self, request: bytes, expected: int) -> None:
+        """Send the request and take the answer. Raises AssertionError unless its status is `expected`."""
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        at = head.lower().index(b"content-length:")
+        body = await self._reader.readexactly(int(head[at + 15 : head.index(b"\r", at)]))
+        assert int(head[9:12]) == expected, (head, body)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    """A connection to the server of `url`."""
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.close()
 
 
 async def throughput(url: str, requests: Iterator[bytes], connections: int, expected: int) -> float:
@@ -22,26 +64,15 @@ async def throughput(url: str, requests: Iterator[bytes], connections: int, expe
 
     Raises AssertionError at an answer whose status is not `expected`: a fast error is no throughput.
     """
-    where = urlsplit(url)
     counted = 0
 
     async def send_all() -> None:
         nonlocal counted
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
-        for request in requests:
-            writer.write(request)
-            status = await _answer(reader)
-            assert status == expected, f"HTTP {status} from {url}"
-            counted += 1
-        writer.close()
+        async with connected(url) as connection:
+            for request in requests:
+                await connection.ask(request, expected)
+                counted += 1
 
     start = time.perf_counter()
     await asyncio.gather(*(send_all() for _ in range(connections)))
     return counted / (time.perf_counter() - start)
-
-
-async def _answer(reader: asyncio.StreamReader) -> int:
-    head = await reader.readuntil(b"\r\n\r\n")
-    at = head.lower().index(b"content-length:")
-    await reader.readexactly(int(head[at + 15 : head.index(b"\r", at)]))
-    return int(head[9:12])

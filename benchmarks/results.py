@@ -3,9 +3,11 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -46,14 +48,25 @@ def machine() -> dict[str, str]:
     }
 
 
-def report(figures: Sequence[Figure]) -> None:
-    """Print one table and write the same to `benchmarks/latest.json`."""
-    described = machine()
-    table = Table(title=", ".join(f"{key} {value}" for key, value in described.items()))
+def show(figures: Iterable[Figure]) -> None:
+    """Print the figures of this run as one table."""
+    table = Table(title=", ".join(f"{key} {value}" for key, value in machine().items()))
     for heading in ("figure", "value", "unit", "beside it", "its value", "ratio"):
         table.add_column(heading, justify="left" if heading in ("figure", "unit", "beside it") else "right")
     for f in figures:
         table.add_row(f.name, f"{f.value:,.2f}", f.unit, f.peer_name, f"{f.peer:,.2f}", f"{f.ratio:.2f}")
-    Console(width=140).print(table)
+    Console(width=150).print(table)
+
+
+def keep(name: str, figures: Sequence[Figure], file: Path = LATEST) -> None:
+    """Write the figures of the measurement `name` to `file`; those of others stay, with their date and machine."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(merged(known, name, figures, machine(), datetime.now(UTC)), indent=2) + "\n")
+
+
+def merged(
+    known: Mapping[str, Any], name: str, figures: Sequence[Figure], where: Mapping[str, str], when: datetime
+) -> dict[str, Any]:
+    """`known` measurements with the one called `name` put in, or in place of its older self."""
     rows = [{**asdict(figure), "ratio": round(figure.ratio, 3)} for figure in figures]
-    LATEST.write_text(json.dumps({"machine": described, "figures": rows}, indent=2) + "\n")
+    return {**known, name: {"measured": when.isoformat(timespec="minutes"), "machine": dict(where), "figures": rows}}

@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.append import bare_topic
-from benchmarks.orders import order, request, until_ready
+from benchmarks.orders import empty_state, order, request, until_ready
 from benchmarks.results import Figure
-from command_side.bootstrap import running_writers
+from command_side.bootstrap import running_router
 from command_side.group_commit import Batch
 from command_side.outcomes import CommandRequest
-from command_side.partition_state import PartitionState
-from command_side.writers import Writers
+from command_side.routing import Router
 from eventlog.fencing import Draft, LogClient, advance
 from eventlog.settings import Settings
 from schemas.codec import Codec
@@ -25,25 +24,25 @@ async def measure(settings: Settings) -> list[Figure]:
     """Orders placed per second by one process with 2,000 under way at any time."""
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     requests = [request(order()) for _ in range(_COMMANDS)]
-    async with running_writers(settings, codec, "http://benchmark") as writers:
-        await until_ready(writers)
+    async with running_router(settings, codec, "http://benchmark") as router:
+        await until_ready(router)
         spare_the_collector()  # as a serving process does
         start = time.perf_counter()
         ahead = iter(requests)
-        await asyncio.gather(*(_submit_all(writers, ahead) for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(_submit_all(router, ahead) for _ in range(_AT_ONCE)))
         ours = _COMMANDS / (time.perf_counter() - start)
-    bare = await _bare_rate(settings, codec, requests)
+    bare = await bare_rate(settings, codec, requests)
     return [Figure("commands, writers without HTTP", ours, "1/s", "bare appends", bare)]
 
 
-async def _submit_all(writers: Writers, ahead: Iterator[CommandRequest]) -> None:
+async def _submit_all(router: Router, ahead: Iterator[CommandRequest]) -> None:
     for submission in ahead:
-        await writers.submit(submission)
+        await router.submit(submission)
 
 
-async def _bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
+async def bare_rate(settings: Settings, codec: Codec, requests: Sequence[CommandRequest]) -> float:
     """Records per second when what was decided beforehand is only appended, one batch of 100 after the other."""
-    batch = Batch(0, PartitionState(), codec, term=1)
+    batch = Batch(0, empty_state(settings), codec, term=1)
     for submission in requests:
         batch.decide(submission)
     async with LogClient(settings.kafka_bootstrap, bare_topic(settings), settings.produce_deadline_s) as client:

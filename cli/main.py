@@ -7,6 +7,7 @@ import typer
 
 from cli import admin, log, services, stack
 from cli.errors import explained
+from cli.order_import.verb import import_orders
 
 app = typer.Typer(
     name="orderlog",
@@ -21,6 +22,7 @@ for name, verb in (("up", stack.up), ("down", stack.down), ("status", stack.stat
     app.command(name, rich_help_panel="The stack on this machine")(verb)
 app.command("serve", rich_help_panel="Services, one process each")(services.serve)
 app.command("project", rich_help_panel="Services, one process each")(services.project)
+app.command("import", rich_help_panel="Using it")(import_orders)
 app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster")
 app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)

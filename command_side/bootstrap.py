@@ -4,21 +4,30 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 from fastapi import FastAPI
 
+from command_side.api import health
 from command_side.api.app import create_app
+from command_side.api.bulk import BulkLimits
+from command_side.api.forwarding import FORWARDED
 from command_side.election import Candidate
+from command_side.owners import Owners
+from command_side.ownership import Ownership
+from command_side.routing import Router
+from command_side.stores import claimed_folder
 from command_side.writers import Writers
 from eventlog import topic_admin
 from eventlog.fence_probe import require_fencing
 from eventlog.fencing import LogClient
+from eventlog.identity import read_identity
 from eventlog.settings import Settings
 from schemas.codec import Codec
 from schemas.publish import load_codec
-from schemas.topics import ORDER_EVENTS, WRITER_PROBE
+from schemas.topics import ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE
+from service.admission import Admission
 from service.serving import run_app
 from service.sockets import listen
 
@@ -30,7 +39,7 @@ async def prepared_codec(settings: Settings) -> Codec:
 
     Raises TopicMissing, TopicMismatch, NotRegistered, RegistryUnavailable, DoesNotFence, KafkaError, TimeoutError.
     """
-    await topic_admin.require(settings, ORDER_EVENTS, WRITER_PROBE)
+    await topic_admin.require(settings, ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     probe = settings.topic(WRITER_PROBE.name)
     async with LogClient(settings.kafka_bootstrap, probe, settings.produce_deadline_s) as client:
@@ -40,18 +49,28 @@ async def prepared_codec(settings: Settings) -> Codec:
 
 
 @asynccontextmanager
-async def running_writers(settings: Settings, codec: Codec, advertised_url: str) -> AsyncIterator[Writers]:
-    """Writers of every partition, standing for election as soon as this is entered."""
+async def running_router(settings: Settings, codec: Codec, advertised_url: str) -> AsyncIterator[Router]:
+    """The way to every partition's writer, this process standing for its share as soon as it is entered."""
     topic = settings.topic(ORDER_EVENTS.name)
-    async with LogClient(settings.kafka_bootstrap, topic, settings.produce_deadline_s) as client:
-        writer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        async with Writers(Candidate(settings, client, codec, writer_id, advertised_url)) as writers:
-            yield writers
+    log_read = await read_identity(settings.kafka_bootstrap, topic)
+    writer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    async with AsyncExitStack() as running:
+        client = await running.enter_async_context(
+            LogClient(settings.kafka_bootstrap, topic, settings.produce_deadline_s)
+        )
+        folder = running.enter_context(claimed_folder(settings.data_dir / "orders"))
+        log_id = f"{log_read.cluster_id}/{log_read.topic_id}"
+        candidate = Candidate(settings, client, codec, writer_id, advertised_url, log_id, folder)
+        owners = await running.enter_async_context(Owners(settings, codec, log_id))
+        writers = await running.enter_async_context(Writers(candidate, owners))
+        ownership = await running.enter_async_context(Ownership(candidate, writers, owners))
+        yield Router(settings, writers, owners, ownership)
 
 
 def build_app(settings: Settings, codec: Codec, advertised_url: str) -> FastAPI:
     """The command API that `settings` describe, reached by others at `advertised_url`."""
-    return create_app(lambda: running_writers(settings, codec, advertised_url), settings.max_body_bytes)
+    bulk_limits = BulkLimits(settings.max_body_bytes, settings.max_bulk_commands)
+    return create_app(lambda: running_router(settings, codec, advertised_url), settings.max_body_bytes, bulk_limits)
 
 
 def serve(settings: Settings) -> None:
@@ -61,6 +80,19 @@ def serve(settings: Settings) -> None:
     """
     listener = listen(settings.command_api_host, settings.command_api_port)
     codec = asyncio.run(prepared_codec(settings))
+    app = build_app(settings, codec, settings.advertised_url or _own_url(listener))
+    admission = Admission(
+        app,
+        at_once=settings.max_requests_at_once,
+        wait_s=settings.request_wait_s,
+        most_waiting=settings.max_requests_waiting,
+        exempt=FORWARDED,
+        always=health.PATHS,
+    )
+    run_app(admission, listener, "command-api", settings, before_stop=lambda: app.state.router.hand_over())
+
+
+def _own_url(listener: socket.socket) -> str:
+    """Where other instances reach this one, as far as it can know."""
     host, port = listener.getsockname()[:2]
-    app = build_app(settings, codec, settings.advertised_url or f"http://{host}:{port}")
-    run_app(app, listener, "command-api", settings)
+    return f"http://{socket.gethostname() if host in ('0.0.0.0', '::') else host}:{port}"

@@ -4,20 +4,32 @@ Safety is the broker's fence (eventlog/fencing.py); what is here makes the state
 writer decides on exactly the log up to its own barrier.
 """
 
-import time
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import structlog
+
+from command_side.order_store import OrderStore
 from command_side.partition_state import PartitionState
 from eventlog.fencing import Draft, Epoch, LogClient, advance
-from eventlog.reader import read_partition
-from eventlog.recorded import Metadata, read_record, to_headers
+from eventlog.positions import Position
+from eventlog.reader import LogTruncated, read_partition
+from eventlog.recorded import Metadata, RecordedEvent, read_record, to_headers
 from eventlog.settings import Settings
 from schemas.codec import Codec
 from schemas.events import WriterElected
 
+log = structlog.get_logger()
+
 Progress = Callable[[int, int], None]
+_AT_ONCE = 500  # records folded before others get their turn
+
+
+class OtherLog(Exception):
+    """The state was not folded from this log: it is to be discarded."""
 
 
 class Deposed(Exception):
@@ -30,13 +42,18 @@ class Deposed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Who stands for election, and what it works with. `writer_id` is new with every process."""
+    """Who stands for election, and what it works with. `writer_id` is new with every process.
+
+    `log_id` names the cluster and topic that the stores in `stores_dir` are folded from.
+    """
 
     settings: Settings
     client: LogClient
     codec: Codec
     writer_id: str
     advertised_url: str
+    log_id: str
+    stores_dir: Path
 
 
 @dataclass(slots=True)
@@ -54,15 +71,60 @@ class Mandate:
         return offset
 
 
+async def open_state(candidate: Candidate, partition: int) -> PartitionState:
+    """The state that this process's store of the partition holds; an empty one without a store.
+
+    Raises OtherLog once, when the store is of another log: it is deleted then.
+    """
+    settings = candidate.settings
+    folder, log_id = candidate.stores_dir / str(partition), f"{candidate.log_id}/{partition}"
+    store = await asyncio.to_thread(OrderStore.open, folder, log_id)
+    keep = timedelta(seconds=settings.idempotency_keep_s)
+    state = PartitionState(store, keep, settings.cached_orders // settings.partitions)
+    try:
+        await _require_same_log(candidate, partition, state)
+    except (OtherLog, LogTruncated):
+        state.discard()
+        raise
+    except BaseException:
+        state.close()
+        raise
+    log.info("order_store_opened", partition=partition, offset=state.next_offset)
+    return state
+
+
+async def _require_same_log(candidate: Candidate, partition: int, state: PartitionState) -> None:
+    """Hold the record before `state.next_offset` against the one that the state was folded from. Raises OtherLog.
+
+    The topic's id does not tell an older copy of the log that was put back, or a broker that lost its last records.
+    """
+    if state.next_offset == 0:
+        return
+    settings, last = candidate.settings, state.next_offset - 1
+    if (end := await candidate.client.end_offset(partition)) <= last:
+        raise OtherLog(f"the state is at offset {state.next_offset}, the log ends at {end}")
+    topic = settings.topic("order.events")
+    async for records in read_partition(settings.kafka_bootstrap, topic, partition, last, last + 1):
+        if (found := read_record(candidate.codec, partition, records[0]).metadata.event_id) != state.last_event_id:
+            raise OtherLog(f"offset {last} has {found}, the state was folded from {state.last_event_id}")
+
+
 async def catch_up(candidate: Candidate, partition: int, state: PartitionState, progress: Progress) -> None:
-    """Fold the partition up to its present end; `progress(done, end)` is called after every fetch."""
+    """Fold the partition up to its present end; `progress(done, end)` is called as it goes on.
+
+    Raises OtherLog when the log ends before what the state has seen.
+    """
     settings = candidate.settings
     end = await candidate.client.end_offset(partition)
+    if end < state.next_offset:
+        raise OtherLog(f"the state is at offset {state.next_offset}, the log ends at {end}")
     topic = settings.topic("order.events")
     async for records in read_partition(settings.kafka_bootstrap, topic, partition, state.next_offset, end):
-        for record in records:
-            state.apply(read_record(candidate.codec, partition, record))
-        progress(state.next_offset, end)
+        for first in range(0, len(records), _AT_ONCE):
+            for record in records[first : first + _AT_ONCE]:
+                state.apply(read_record(candidate.codec, partition, record))
+            progress(state.next_offset, end)
+            await asyncio.sleep(0)  # the partitions that are served here go on meanwhile
 
 
 async def take_over(candidate: Candidate, partition: int, state: PartitionState) -> Mandate:
@@ -76,35 +138,42 @@ async def take_over(candidate: Candidate, partition: int, state: PartitionState)
     mandate = Mandate(epoch, term=0)
     while True:
         mandate.term = state.terms.term + 1
-        await mandate.append(candidate.client, partition, [_barrier(candidate, partition, mandate)])
-        await catch_up(candidate, partition, state, lambda _done, _end: None)
-        owner = state.owner
-        if owner and (owner.writer_id, owner.term, owner.producer_epoch) == (
-            candidate.writer_id,
-            mandate.term,
-            epoch.epoch,
-        ):
+        barrier = _barrier(candidate, mandate)
+        metadata = _about(barrier, partition)
+        draft = Draft(None, candidate.codec.encode(barrier), to_headers(barrier, metadata), _milliseconds(metadata))
+        offset = await mandate.append(candidate.client, partition, [draft])
+        if offset == state.next_offset:
+            # Nothing came in between, so nothing needs to be read.
+            state.apply(RecordedEvent(Position(partition, offset), metadata.time, metadata, barrier))
+        else:
+            await catch_up(candidate, partition, state, lambda _done, _end: None)
+        if state.owner == barrier:
             return mandate
 
 
-def _barrier(candidate: Candidate, partition: int, mandate: Mandate) -> Draft:
-    event = WriterElected(
+def _barrier(candidate: Candidate, mandate: Mandate) -> WriterElected:
+    return WriterElected(
         writer_id=candidate.writer_id,
         term=mandate.term,
         producer_id=mandate.epoch.producer_id,
         producer_epoch=mandate.epoch.epoch,
         advertised_url=candidate.advertised_url,
     )
-    event_id = f"writer/{partition}/{mandate.term}/{mandate.epoch.epoch}"
-    metadata = Metadata(
+
+
+def _about(barrier: WriterElected, partition: int) -> Metadata:
+    event_id = f"writer/{partition}/{barrier.term}/{barrier.producer_epoch}"
+    return Metadata(
         event_id=event_id,
         time=datetime.now(UTC),
         subject=f"partition/{partition}",
         version=0,
-        term=mandate.term,
+        term=barrier.term,
         command_id=event_id,
         correlation_id=event_id,
         causation_id=event_id,
     )
-    value = candidate.codec.encode(event)
-    return Draft(None, value, to_headers(event, metadata), int(time.time() * 1000))
+
+
+def _milliseconds(metadata: Metadata) -> int:
+    return int(metadata.time.timestamp() * 1000)

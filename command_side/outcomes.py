@@ -15,7 +15,8 @@ class CommandRequest:
 
     `command_id` is the client's idempotency key, or one made up. `fingerprint` is of the request
     behind the key, empty when the client gave no key: then no repeat can be recognised.
-    `expected_version` is the version the client saw, None for any.
+    `expected_version` is the version the client saw, None for any. `time` is when it happened, which
+    for an imported order may be long ago; `recorded_at` is when it came in. Both in UTC.
     """
 
     command: Command
@@ -23,6 +24,7 @@ class CommandRequest:
     fingerprint: str
     expected_version: int | None
     time: datetime
+    recorded_at: datetime
     correlation_id: str
     traceparent: str = ""
 
@@ -60,6 +62,10 @@ class Unavailable(Exception):
     def __init__(self, reason: str, retry_after_s: int = 1) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class NotServing(Unavailable):
+    """The partition is not written here now, and nothing was appended: its owner, here or elsewhere, may take it."""
 
 
 class Unanswered(Exception):

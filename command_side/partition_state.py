@@ -1,40 +1,62 @@
-"""What a partition's writer knows: the fold of its partition, and the answers it gave."""
+"""What a partition's writer knows: the fold of its partition, and the answers it gave.
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from datetime import datetime
+What changed lately is in memory only, and goes into the store every `_SAVE_EVERY` records; a restart folds these again
+from the log. What was read lately stays in memory, up to a bound.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from command_side.domain.order import Order, evolve
-from eventlog.recorded import Metadata, RecordedEvent, TermFilter
-from schemas.events import OrderEvent, WriterElected
+from command_side.order_store import Checkpoint, OrderStore
+from command_side.receipts import Receipt, ReceiptKey
+from eventlog.recorded import RecordedEvent, TermFilter
+from schemas.events import WriterElected
+
+_SAVE_EVERY = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The answer a command of `time` got, kept to give a repeat of its key the same one."""
-
-    fingerprint: str
-    version: int
-    offset: int
-    time: datetime
-
-
-ReceiptKey = tuple[UUID, str]
-
-
-@dataclass(slots=True)
 class PartitionState:
     """The fold of one partition from offset 0 up to, not including, `next_offset`.
 
-    `owner` is the last barrier seen. Receipts are kept for commands whose client gave a key, oldest first.
+    `owner` is the last barrier seen. A receipt counts for `keep_receipts` from its recording. At most about
+    `cached_orders` orders are in memory. Every method may raise StoreUnusable.
     """
 
-    orders: dict[UUID, Order] = field(default_factory=dict)
-    receipts: OrderedDict[ReceiptKey, Receipt] = field(default_factory=OrderedDict)
-    next_offset: int = 0
-    owner: WriterElected | None = None
-    terms: TermFilter = field(default_factory=TermFilter)
+    def __init__(self, store: OrderStore, keep_receipts: timedelta, cached_orders: int) -> None:
+        self._store = store
+        self._keep = keep_receipts
+        found = store.checkpoint
+        self.next_offset = found.next_offset
+        self.owner = found.owner
+        self.last_event_id = found.last_event_id
+        self.terms = TermFilter(found.term)
+        self._changed: dict[UUID, Order] = {}
+        self._receipts: dict[ReceiptKey, Receipt] = {}
+        # Two generations stand for a least recently used order: when the young one is full it becomes the old one.
+        self._young: dict[UUID, Order] = {}
+        self._old: dict[UUID, Order] = {}
+        self._half = max(cached_orders // 2, 1)
+
+    @property
+    def in_memory(self) -> int:
+        """How many orders are in memory now."""
+        return len(self._changed) + len(self._young) + len(self._old)
+
+    def order(self, order_id: UUID) -> Order | None:
+        """The order as it is at `next_offset`."""
+        order = self._changed.get(order_id) or self._young.get(order_id)
+        if order is None:
+            order = self._old.get(order_id) or self._store.order(order_id)
+            if order is not None:
+                self._remember({order_id: order})
+        return order
+
+    def receipt(self, key: ReceiptKey, now: datetime) -> Receipt | None:
+        """What was answered under `key`, if that is no longer ago than receipts are kept."""
+        receipt = self._receipts.get(key) or self._store.receipt(key)
+        return receipt if receipt and receipt.time >= now - self._keep else None
 
     def apply(self, recorded: RecordedEvent) -> None:
         """Fold one record read from the log. Raises ValueError when it is not the next one."""
@@ -45,16 +67,48 @@ class PartitionState:
             if isinstance(event, WriterElected):
                 self.owner = event
             else:
-                self._fold(event, metadata, offset)
-        self.next_offset = offset + 1
+                self._changed[event.order_id] = evolve(self.order(event.order_id), event)
+                if metadata.fingerprint:
+                    # Not the event's own time: an imported order's is long ago, and its key is new.
+                    receipt = Receipt(metadata.fingerprint, metadata.version, offset, recorded.recorded_at)
+                    self._receipts[event.order_id, metadata.command_id] = receipt
+        self._advance(1, metadata.event_id)
 
-    def forget(self, before: datetime) -> None:
-        """Drop the receipts of commands older than `before`: a repeat of such a key is a new command."""
-        while self.receipts and next(iter(self.receipts.values())).time < before:
-            self.receipts.popitem(last=False)
+    def commit(
+        self, orders: Mapping[UUID, Order], receipts: Mapping[ReceiptKey, Receipt], records: int, last_event_id: str
+    ) -> None:
+        """Make the effects of the log's next `records` records visible, the last of which is `last_event_id`."""
+        self._changed.update(orders)
+        self._receipts.update(receipts)
+        self._advance(records, last_event_id)
 
-    def _fold(self, event: OrderEvent, metadata: Metadata, offset: int) -> None:
-        self.orders[event.order_id] = evolve(self.orders.get(event.order_id), event)
-        if metadata.fingerprint:
-            receipt = Receipt(metadata.fingerprint, metadata.version, offset, metadata.time)
-            self.receipts[event.order_id, metadata.command_id] = receipt
+    def save(self) -> None:
+        """Bring the store up to `next_offset`, and drop from it some of the receipts that are too old."""
+        log_id = self._store.checkpoint.log_id
+        checkpoint = Checkpoint(log_id, self.next_offset, self.terms.term, self.owner, self.last_event_id)
+        self._store.write(checkpoint, self._changed, self._receipts)
+        self._remember(self._changed)
+        self._changed, self._receipts = {}, {}
+        self._store.forget(datetime.now(UTC) - self._keep, at_most=2 * _SAVE_EVERY)
+
+    def close(self) -> None:
+        """Save, and let go of the store."""
+        try:
+            self.save()
+        finally:
+            self._store.close()
+
+    def discard(self) -> None:
+        """Delete the store: it does not belong to this log, or cannot be used."""
+        self._store.discard()
+
+    def _advance(self, records: int, last_event_id: str) -> None:
+        self.next_offset += records
+        self.last_event_id = last_event_id
+        if self.next_offset - self._store.checkpoint.next_offset >= _SAVE_EVERY:
+            self.save()
+
+    def _remember(self, orders: Mapping[UUID, Order]) -> None:
+        self._young.update(orders)
+        if len(self._young) >= self._half:
+            self._old, self._young = dict(list(self._young.items())[-self._half :]), {}

@@ -1,67 +1,75 @@
-"""All partitions' writers of this process, and the way from a command to the right one."""
+"""The partition writers of this process: started for partitions it stands for, gone once another has succeeded them."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Self
 
 from command_side.election import Candidate
-from command_side.outcomes import CommandRequest, Outcome, Unanswered, Unavailable
+from command_side.owners import Owners
 from command_side.partition_writer import PartitionWriter, Phase
-from eventlog.partitioning import partition_of
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionStatus:
-    """One partition's standing, for readiness: its phase, and why it does not serve."""
-
-    partition: int
-    phase: str
-    reason: str
+from schemas.events import WriterElected
 
 
 class Writers:
-    """Runs one writer per partition while entered."""
+    """Runs a writer for each partition that was asked for, while entered. `owners` hears of what becomes of them."""
 
-    def __init__(self, candidate: Candidate) -> None:
-        self._in_flight, self._most_in_flight = 0, candidate.settings.max_commands_in_flight
-        self._deadline_s = candidate.settings.command_deadline_s
-        self._writers: Sequence[PartitionWriter] = [
-            PartitionWriter(candidate, partition) for partition in range(candidate.settings.partitions)
-        ]
-        self._tasks: list[asyncio.Task[None]] = []
+    def __init__(self, candidate: Candidate, owners: Owners) -> None:
+        self._candidate = candidate
+        self._owners = owners
+        self._writers: dict[int, PartitionWriter] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        owners.subscribe(self._owner_changed)
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(writer.run()) for writer in self._writers]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def submit(self, request: CommandRequest) -> Outcome:
-        """Have the command decided by its partition's writer, within the command deadline.
+    def __iter__(self) -> Iterator[PartitionWriter]:
+        return iter(list(self._writers.values()))
 
-        Raises Unavailable when it was not tried, Unanswered when nobody can tell.
-        """
-        if self._in_flight >= self._most_in_flight:
-            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
-        writer = self._writers[partition_of(request.command.order_id, len(self._writers))]
-        self._in_flight += 1
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await writer.submit(request)
-        except TimeoutError:
-            raise Unanswered(f"no answer within {self._deadline_s:g} s") from None
-        finally:
-            self._in_flight -= 1
+    def stand(self, partition: int) -> None:
+        """Have this process stand for election in `partition`, if it does not stand or serve there already."""
+        if partition not in self._writers:
+            writer = PartitionWriter(self._candidate, partition, self._changed)
+            self._writers[partition] = writer
+            self._tasks[partition] = asyncio.create_task(_run_after(self._tasks.get(partition), writer))
 
-    def status(self) -> list[PartitionStatus]:
-        """Every partition's standing, in order."""
-        return [PartitionStatus(w.partition, w.phase, w.reason) for w in self._writers]
+    def withdraw(self, partition: int) -> None:
+        """Stop standing in `partition`. One that serves goes on: only a successor ends that."""
+        writer = self._writers.get(partition)
+        if writer and writer.phase is Phase.STANDING and not writer.was_in_office:
+            del self._writers[partition]
+            self._tasks[partition].cancel()
 
-    @property
-    def ready(self) -> bool:
-        """Whether every partition is served here."""
-        return all(writer.phase is Phase.SERVING for writer in self._writers)
+    def of(self, partition: int) -> PartitionWriter | None:
+        """The writer of `partition`, whatever its phase; None when this process does not stand there."""
+        return self._writers.get(partition)
+
+    def serving(self, partition: int) -> PartitionWriter | None:
+        """The writer of `partition` if it takes commands."""
+        writer = self._writers.get(partition)
+        return writer if writer and writer.phase is Phase.SERVING else None
+
+    def _changed(self, writer: PartitionWriter) -> None:
+        if writer.phase is Phase.SERVING and writer.barrier:
+            self._owners.announce(writer.partition, writer.barrier)
+        elif writer.phase is Phase.SUCCEEDED and writer.barrier:
+            del self._writers[writer.partition]
+            self._owners.learn(writer.partition, writer.barrier)
+        self._owners.stir()
+
+    def _owner_changed(self, partition: int, barrier: WriterElected) -> None:
+        writer = self.serving(partition)
+        if writer and barrier.writer_id != self._candidate.writer_id:
+            writer.look_again()
+
+
+async def _run_after(predecessor: asyncio.Task[None] | None, writer: PartitionWriter) -> None:
+    """Run `writer` once its predecessor in this process has let go of the partition's store."""
+    if predecessor:
+        await asyncio.wait([predecessor])
+    await writer.run()

@@ -9,8 +9,9 @@ See docs/adr/0002-fenced-single-writer.md.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from aiokafka import errors
@@ -20,6 +21,8 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
+
+from eventlog.courier import Courier
 
 _LATEST = -1
 _ACKS_ALL = -1
@@ -73,6 +76,7 @@ class LogClient:
     def __init__(self, bootstrap: str, topic: str, request_timeout_s: float) -> None:
         self._topic = topic
         self._timeout_ms = int(request_timeout_s * 1000)
+        self._couriers: dict[int, Courier] = {}
         self._client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=self._timeout_ms)
 
     async def __aenter__(self) -> Self:
@@ -82,6 +86,8 @@ class LogClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for courier in self._couriers.values():
+            await courier.stop()
         await self._client.close()
 
     async def elect(self, transactional_id: str) -> Epoch:
@@ -110,16 +116,9 @@ class LogClient:
         batch = _record_batch(epoch, sequence, drafts)
 
         async def attempt() -> int:
-            request = ProduceRequest(
-                transactional_id=None,
-                required_acks=_ACKS_ALL,
-                timeout=self._timeout_ms,
-                topics=[(self._topic, [(partition, batch)])],
-            )
-            answer = await self._client.send(self._leader(partition), request)
-            ((_, ((_, error_code, offset, *_rest),)),) = answer.topics
+            error_code, offset = await self._courier(self._leader(partition)).deliver(partition, batch)
             _raise_for(error_code)
-            return int(offset)
+            return offset
 
         try:
             return await self._retrying(attempt)
@@ -139,6 +138,23 @@ class LogClient:
             return int(offset)
 
         return await self._retrying(attempt)
+
+    def _courier(self, node: int) -> Courier:
+        if node not in self._couriers:
+            self._couriers[node] = Courier(partial(self._produce, node))
+        return self._couriers[node]
+
+    async def _produce(self, node: int, batches: Mapping[int, bytes]) -> Mapping[int, tuple[int, int]]:
+        """Send one batch for each partition; the error codes and first offsets that the broker answered."""
+        request = ProduceRequest(
+            transactional_id=None,
+            required_acks=_ACKS_ALL,
+            timeout=self._timeout_ms,
+            topics=[(self._topic, list(batches.items()))],
+        )
+        answer = await self._client.send(node, request)
+        ((_, partitions),) = answer.topics
+        return {partition: (error_code, offset) for partition, error_code, offset, *_ in partitions}
 
     def _leader(self, partition: int) -> int:
         leader: int | None = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))

@@ -49,7 +49,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event with its metadata and its place in the log; `recorded_at` is the broker's timestamp."""
+    """An event with its metadata and its place in the log; `recorded_at` is the record's timestamp, when it came in."""
 
     position: Position
     recorded_at: datetime
@@ -57,49 +57,54 @@ class RecordedEvent:
     event: LogEvent
 
 
-SOURCE = "orderlog/command-api"
-_MANDATORY = ("ce_id", "ce_time", "ce_subject", "version", "term", "command_id")
+_SPECVERSION: Header = ("ce_specversion", b"1.0")
+_SOURCE: Header = ("ce_source", b"orderlog/command-api")
+_CONTENT_TYPE: Header = ("content-type", b"application/avro")
 
 
 def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
     """The Kafka headers of an event; empty optional values are left out."""
-    pairs = (
-        ("ce_specversion", "1.0"),
-        ("ce_id", metadata.event_id),
-        ("ce_type", type(event).__name__),
-        ("ce_source", SOURCE),
-        ("ce_time", metadata.time.isoformat(timespec="microseconds")),
-        ("ce_subject", metadata.subject),
-        ("content-type", "application/avro"),
-        ("version", str(metadata.version)),
-        ("term", str(metadata.term)),
-        ("command_id", metadata.command_id),
-        ("correlation_id", metadata.correlation_id),
-        ("causation_id", metadata.causation_id),
-        ("fingerprint", metadata.fingerprint),
-        ("traceparent", metadata.traceparent),
-    )
-    return [(name, value.encode()) for name, value in pairs if value]
+    headers = [
+        _SPECVERSION,
+        ("ce_id", metadata.event_id.encode()),
+        ("ce_type", type(event).__name__.encode()),
+        _SOURCE,
+        ("ce_time", metadata.time.isoformat("T", "microseconds").encode()),
+        ("ce_subject", metadata.subject.encode()),
+        _CONTENT_TYPE,
+        ("version", b"%d" % metadata.version),
+        ("term", b"%d" % metadata.term),
+        ("command_id", metadata.command_id.encode()),
+    ]
+    if metadata.correlation_id:
+        headers.append(("correlation_id", metadata.correlation_id.encode()))
+    if metadata.causation_id:
+        headers.append(("causation_id", metadata.causation_id.encode()))
+    if metadata.fingerprint:
+        headers.append(("fingerprint", metadata.fingerprint.encode()))
+    if metadata.traceparent:
+        headers.append(("traceparent", metadata.traceparent.encode()))
+    return headers
 
 
 def from_headers(headers: Iterable[Header]) -> Metadata:
     """Read what `to_headers` wrote. Raises ValueError that names a missing or unreadable header."""
-    found = {name: value.decode() for name, value in headers}
-    missing = [name for name in _MANDATORY if name not in found]
-    if missing:
-        raise ValueError(f"the record lacks the header {missing[0]}")
-    return Metadata(
-        event_id=found["ce_id"],
-        time=datetime.fromisoformat(found["ce_time"]),
-        subject=found["ce_subject"],
-        version=int(found["version"]),
-        term=int(found["term"]),
-        command_id=found["command_id"],
-        correlation_id=found.get("correlation_id", ""),
-        causation_id=found.get("causation_id", ""),
-        fingerprint=found.get("fingerprint", ""),
-        traceparent=found.get("traceparent", ""),
-    )
+    found = dict(headers)
+    try:
+        return Metadata(
+            event_id=found["ce_id"].decode(),
+            time=datetime.fromisoformat(found["ce_time"].decode()),
+            subject=found["ce_subject"].decode(),
+            version=int(found["version"]),
+            term=int(found["term"]),
+            command_id=found["command_id"].decode(),
+            correlation_id=found.get("correlation_id", b"").decode(),
+            causation_id=found.get("causation_id", b"").decode(),
+            fingerprint=found.get("fingerprint", b"").decode(),
+            traceparent=found.get("traceparent", b"").decode(),
+        )
+    except KeyError as missing:
+        raise ValueError(f"the record lacks the header {missing.args[0]}") from None
 
 
 def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     command_api_host: str = Field("127.0.0.1", description="address the command API listens on")
     command_api_port: int = Field(8000, ge=0, le=65535, description="port of the command API; 0 picks a free one")
     advertised_url: str = Field(
-        "", description="URL other instances reach this command API at; default from host and port"
+        "", description="URL other instances reach this command API at, each its own; default from host name and port"
     )
     query_api_host: str = Field("127.0.0.1", description="address the query API listens on")
     query_api_port: int = Field(8001, ge=0, le=65535, description="port of the query API; 0 picks a free one")
@@ -43,11 +43,33 @@ class Settings(BaseSettings):
         "", description="URL the query API reaches this sales worker at; default from host and port"
     )
 
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="larger request bodies are refused with 413")
+    max_body_bytes: int = Field(
+        1_048_576, ge=1024, description="larger request bodies are refused with 413, and so are lines of bulk requests"
+    )
     max_batch_commands: int = Field(500, ge=1, description="commands decided and appended as one batch of a partition")
     max_queued_commands: int = Field(5_000, ge=1, description="commands that may wait for a partition; more get 503")
+    max_requests_at_once: int = Field(
+        1_000, ge=1, description="requests that a command API serves at once; others wait for their turn"
+    )
+    max_requests_waiting: int = Field(20_000, ge=0, description="requests that may wait for their turn; more get 503")
+    request_wait_s: float = Field(1.0, gt=0, description="longest a request waits for its turn; then 503")
     max_commands_in_flight: int = Field(
         10_000, ge=1, description="commands of one process that may be under way; more get 503"
+    )
+    cached_orders: int = Field(
+        100_000, ge=1, description="orders that a command API keeps in memory; the others are in its store on disk"
+    )
+    election_wait_s: float = Field(
+        3.0, ge=0, description="longest a command waits for its partition to have an owner; then 503"
+    )
+    group_session_s: float = Field(
+        6.0, ge=1, description="a command API that was not heard of for so long loses its partitions"
+    )
+    hand_over_s: float = Field(
+        10.0, ge=0, description="longest a command API that was told to stop serves on until others have taken over"
+    )
+    max_bulk_commands: int = Field(
+        2_000, ge=1, description="commands of one bulk request that may be under way; then it is read no further"
     )
     idempotency_keep_s: float = Field(
         604_800.0, gt=0, description="how long a repeat of an Idempotency-Key gets the first answer; 7 days"

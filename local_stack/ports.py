@@ -1,8 +1,9 @@
 """Free TCP ports, the same ones again where possible."""
 
 import json
-import socket
+import random
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 from service.sockets import listen
@@ -18,10 +19,9 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    listener: socket.socket = listen("127.0.0.1", 0)
-    with listener:
-        return int(listener.getsockname()[1])
+    """A port nobody listens on, and that no outgoing connection gets by chance before somebody does."""
+    # The system gives outgoing connections the ports from 32768 on (Linux) or 49152 (macOS).
+    return next(port for port in (random.randrange(20_000, 32_000) for _ in count()) if is_free(port))
 
 
 def remembered_ports(file: Path, names: tuple[str, ...], preferred: Mapping[str, int] | None = None) -> dict[str, int]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from eventlog import topic_admin
+from eventlog.identity import LogIdentity
 from eventlog.settings import Settings
 from projections.announcing import Announcer
 from projections.changelog import Changelog, changelog_topic
 from projections.fenced_table import FencedTable
 from projections.generations import Generation
 from projections.health import serve_health
-from projections.log_identity import LogIdentity
 from projections.recovery_watchdog import watch_recovery
 from projections.table_pages import serve_tables
 from projections.table_view import TableView

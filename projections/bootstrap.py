@@ -13,12 +13,13 @@ from psycopg.errors import UndefinedTable
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from eventlog import topic_admin
+from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
 from projections.apps import Parts, table_app, view_app
 from projections.catalogue import VIEWS
 from projections.database import connect
 from projections.generations import Generation, live_generation
-from projections.log_identity import LogIdentity, read_identity, require_log
+from projections.log_identity import require_log
 from projections.slots import own_folder
 from projections.stopping import stop_at_once
 from projections.table_view import TableView

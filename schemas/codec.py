@@ -5,13 +5,14 @@ The body of `personal_data` is an Avro record of its own; see docs/adr/0006-the-
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from functools import cache, partial
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from schemas import avro, events
+from schemas.compiled import Read, Write, compile_reader, compile_writer
 from schemas.errors import Explained
 from schemas.events import LogEvent
 
@@ -45,7 +46,8 @@ _PERSONAL: dict[str, type[Any]] = {
     "OrderCancelled": events.Reason,
     "LinesReturned": events.Reason,
 }
-_LINES: dict[str, type[Any]] = {"OrderPlaced": events.Line, "LinesReturned": events.ReturnedLine}
+# Records inside records, by their names in the schemas.
+_INNER: dict[str, type[Any]] = {kind.__name__: kind for kind in (events.Line, events.ReturnedLine, events.Address)}
 
 
 class DecodeError(Explained, ValueError):
@@ -61,36 +63,33 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], lookup: Callable[[int], avro.Schema]) -> None:
         self._lookup = lookup
-        self._headers = {name: _HEADER.pack(_MAGIC, schema_id) for name, schema_id in ids.items()}
-        self._latest = {name: parse_schema(avro.latest(name)) for name in ids}
-        self._writers: dict[int, tuple[str, Any]] = {i: (name, self._latest[name]) for name, i in ids.items()}
-        self._personal = {name: parse_schema(avro.latest(record.__name__)) for name, record in _PERSONAL.items()}
+        self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
+        self._read = {name: _reader(name) for name in ids}
+        # The event of a schema id, and the schema itself if it is not the latest.
+        self._known: dict[int, tuple[str, Any]] = {i: (name, None) for name, i in ids.items()}
 
     def encode(self, event: LogEvent) -> bytes:
-        """The event in the wire format. Raises ValueError when a field does not fit its schema."""
-        name = type(event).__name__
-        buffer = BytesIO()
-        buffer.write(self._headers[name])
-        schemaless_writer(buffer, self._latest[name], self._fields(name, event))
-        return buffer.getvalue()
+        """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
+        header, write = self._write[type(event)]
+        return write(header, event)
 
     def decode(self, value: bytes | None) -> LogEvent:
         """The event of a record's value. Raises DecodeError."""
         if not value or len(value) < _HEADER.size or value[0] != _MAGIC:
             raise DecodeError("the value does not start with the magic byte 0 and a schema id")
         _, schema_id = _HEADER.unpack_from(value)
-        name, writer = self._writers.get(schema_id) or self._look_up(schema_id)
-        body = BytesIO(value)
-        body.seek(_HEADER.size)
+        name, older = self._known.get(schema_id) or self._look_up(schema_id)
         try:
-            data: Any = schemaless_reader(body, writer, self._latest[name])
-            if body.tell() != len(value):
-                raise DecodeError(f"{len(value) - body.tell()} bytes follow the {name}")
-            return self._event(name, data)
-        except DecodeError:
-            raise
-        except Exception as error:  # fastavro raises whatever its reader stumbles over
+            if older:
+                value = _brought_up(value, older, parse_schema(avro.latest(name)))
+            event, end = self._read[name](value, _HEADER.size)
+        except Exception as error:  # a reader raises whatever it stumbles over
             raise DecodeError(f"the value is not a readable {name}: {error!r}") from error
+        if end > len(value):
+            raise DecodeError(f"the value is not a readable {name}: {end - len(value)} bytes are missing")
+        if end < len(value):
+            raise DecodeError(f"{len(value) - end} bytes follow the {name}")
+        return cast(LogEvent, event)
 
     def _look_up(self, schema_id: int) -> tuple[str, Any]:
         try:
@@ -98,55 +97,39 @@ class Codec:
         except KeyError as error:
             raise DecodeError(f"the registry has no schema {schema_id}") from error
         name = str(schema.get("name", "")).rpartition(".")[2]
-        if name not in self._latest:
+        if name not in self._read:
             raise DecodeError(f"schema {schema_id} is of {name or 'no record'}, which is no event of ours")
-        self._writers[schema_id] = (name, parse_schema(schema))
-        return self._writers[schema_id]
+        self._known[schema_id] = (name, parse_schema(schema))
+        return self._known[schema_id]
 
-    def _fields(self, name: str, event: LogEvent) -> dict[str, Any]:
-        data = _as_dict(event)
-        if name in _LINES:
-            data["lines"] = [_as_dict(line) for line in data["lines"]]
-        if name in _PERSONAL:
-            data["personal_data"] = self._encode_personal(name, data["personal_data"])
+
+@cache
+def _writer(name: str) -> Write:
+    if not (personal := _PERSONAL.get(name)):
+        return compile_writer(avro.latest(name), _EVENTS[name])
+    blob = partial(compile_writer(avro.latest(personal.__name__), personal), b"")
+    return compile_writer(avro.latest(name), _EVENTS[name], blob)
+
+
+@cache
+def _reader(name: str) -> Read:
+    if not (personal := _PERSONAL.get(name)):
+        return compile_reader(avro.latest(name), _EVENTS[name], _INNER)
+    read_personal = compile_reader(avro.latest(personal.__name__), personal, _INNER)
+
+    def blob(encoded: bytes) -> Any:
+        data, end = read_personal(encoded, 0)
+        if end > len(encoded):
+            raise ValueError("the personal data is cut off")
         return data
 
-    def _encode_personal(self, name: str, personal: Any) -> bytes:
-        if personal is None:
-            return b""
-        data = _as_dict(personal)
-        if "shipping_address" in data:
-            data["shipping_address"] = _as_dict(data["shipping_address"])
-        buffer = BytesIO()
-        schemaless_writer(buffer, self._personal[name], data)
-        return buffer.getvalue()
-
-    def _event(self, name: str, data: dict[str, Any]) -> LogEvent:
-        if name in _LINES:
-            data["lines"] = tuple(_LINES[name](**line) for line in data["lines"])
-        if name in _PERSONAL:
-            del data["key_id"]
-            data["personal_data"] = self._decode_personal(name, data["personal_data"])
-        event: LogEvent = _EVENTS[name](**data)
-        return event
-
-    def _decode_personal(self, name: str, encoded: bytes) -> Any:
-        if not encoded:
-            return None
-        schema = self._personal[name]
-        data: Any = schemaless_reader(BytesIO(encoded), schema, schema)
-        if "shipping_address" in data:
-            data["shipping_address"] = events.Address(**data["shipping_address"])
-        return _PERSONAL[name](**data)
+    return compile_reader(avro.latest(name), _EVENTS[name], _INNER, blob)
 
 
-_FIELDS: dict[type[Any], tuple[str, ...]] = {}
-
-
-def _as_dict(record: Any) -> dict[str, Any]:
-    """A shallow `dataclasses.asdict`, which copies deeply and costs more than the encoding itself."""
-    kind = type(record)
-    names = _FIELDS.get(kind)
-    if names is None:
-        names = _FIELDS[kind] = tuple(field.name for field in fields(kind))
-    return {name: getattr(record, name) for name in names}
+def _brought_up(value: bytes, older: Any, latest: Any) -> bytes:
+    """A value of an older version of a schema as one of the latest: Avro's schema resolution, which is fastavro's."""
+    body, brought_up = BytesIO(value), BytesIO()
+    brought_up.write(body.read(_HEADER.size))
+    schemaless_writer(brought_up, latest, schemaless_reader(body, older, latest))
+    brought_up.write(body.read())  # there should be nothing; if there is, it shall be noticed
+    return brought_up.getvalue()

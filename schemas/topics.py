@@ -45,4 +45,19 @@ WRITER_PROBE = Topic(
     reason="Where a command API tries, before it serves, whether the broker refuses a writer that was succeeded.",
 )
 
-CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, WRITER_PROBE)
+WRITER_OWNERS = Topic(
+    name="writer.owners",
+    owner="command_side",
+    key="partition number",
+    schemas=("WriterElected",),
+    partitions=1,
+    config={
+        "cleanup.policy": "compact",
+        "segment.ms": "3600000",
+        "min.cleanable.dirty.ratio": "0.1",
+        "max.compaction.lag.ms": "86400000",
+    },
+    reason="Who writes which partition of order.events and at which address: the last barrier of each.",
+)
+
+CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE)

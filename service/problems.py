@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details, the same in every service."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -8,17 +8,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:orderlog:problem:"  # and the slug
 _TITLES = {
     400: "The request cannot be understood",
     404: "There is nothing at this address",
     405: "This address does not take that method",
     413: "The request body is too large",
-    415: "The request body must be JSON",
+    415: "The request body is not of the type this address takes",
     422: "The request has invalid fields",
     500: "Something went wrong on our side",
 }
@@ -52,15 +54,39 @@ def problem(
     members: Mapping[str, Any] | None = None,
 ) -> Response:
     """The problem as a response; `members` are extension members of its body (RFC 9457, 3.2)."""
-    body = {
-        "type": f"urn:orderlog:problem:{slug}",
+    body = described(request.url.path, status, slug, title, detail, members)
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def described(
+    instance: str, status: int, slug: str, title: str, detail: str, members: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The body of a problem; `instance` is the path it is about, `members` are its extension members."""
+    return {
+        "type": TYPE + slug,
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": instance,
         **(members or {}),
     }
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def http_problem(instance: str, status: int, detail: str) -> dict[str, Any]:
+    """The body of the problem that an HTTP error of this status is."""
+    return described(instance, status, _slug(status), _TITLES.get(status, "The request was refused"), detail)
+
+
+def invalid_request(instance: str, errors: Iterable[ErrorDetails]) -> dict[str, Any]:
+    """The body of the problem that a request with invalid fields is; `errors` are pydantic's."""
+    named = [{"field": _field(e["loc"]), "problem": e["msg"]} for e in errors]
+    detail = "; ".join(f"{e['field']}: {e['problem']}" if e["field"] else e["problem"] for e in named[:3])
+    return described(instance, 422, _slug(422), _TITLES[422], detail, {"errors": named[:50]})
+
+
+def internal_error(instance: str) -> dict[str, Any]:
+    """The body of the problem that a bug of ours is."""
+    return http_problem(instance, 500, "The error is in the service's log.")
 
 
 def install(app: FastAPI) -> None:
@@ -78,20 +104,18 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # starlette dispatches by type
-    title = _TITLES.get(error.status_code, "The request was refused")
-    return problem(request, error.status_code, _slug(error.status_code), title, str(error.detail), error.headers)
+    body = http_problem(request.url.path, error.status_code, str(error.detail))
+    return JSONResponse(body, error.status_code, error.headers, media_type=MEDIA_TYPE)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _field(e["loc"]), "problem": e["msg"]} for e in error.errors()]
-    detail = "; ".join(f"{e['field']}: {e['problem']}" for e in errors[:3])
-    return problem(request, 422, _slug(422), _TITLES[422], detail, members={"errors": errors[:50]})
+    return JSONResponse(invalid_request(request.url.path, error.errors()), 422, media_type=MEDIA_TYPE)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected_error", path=request.url.path, exc_info=error)
-    return problem(request, 500, _slug(500), _TITLES[500], "The error is in the service's log.")
+    return JSONResponse(internal_error(request.url.path), 500, media_type=MEDIA_TYPE)
 
 
 def _slug(status: int) -> str:

@@ -1,12 +1,15 @@
 """Run an ASGI application on a socket that is bound before anything else is started."""
 
+import asyncio
 import gc
 import signal
 import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from eventlog.settings import Settings
 from service import logs
@@ -14,8 +17,23 @@ from service import logs
 log = structlog.get_logger()
 
 
-def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Settings) -> None:
-    """Serve `app` until SIGTERM or SIGINT; requests under way are answered first."""
+# Longer than any client of ours keeps an idle connection, so that none is closed under a request.
+_KEEP_ALIVE_S = 75
+
+BeforeStop = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    return
+
+
+def run_app(
+    app: ASGIApp, listener: socket.socket, service: str, settings: Settings, before_stop: BeforeStop = _nothing
+) -> None:
+    """Serve `app` until SIGTERM or SIGINT; requests under way are answered first.
+
+    Before it stops listening it awaits `before_stop`; a second signal does not wait for that.
+    """
     logs.configure(settings, service)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
@@ -24,8 +42,37 @@ def run_app(app: FastAPI, listener: socket.socket, service: str, settings: Setti
         # what was asked for, and no failure.
         signal.signal(number, lambda _signal, _frame: None)
     spare_the_collector()
-    config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=20)
-    uvicorn.Server(config).run(sockets=[listener])
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=20,
+    )
+    _Server(config, before_stop).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, before_stop: BeforeStop) -> None:
+        super().__init__(config)
+        self._before_stop = before_stop
+        self._stopping: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What uvicorn does at a signal, once `before_stop` is done."""
+        if self.started and self._stopping is None:
+            # Runs in the main thread, between two steps of the loop.
+            self._stopping = asyncio.get_event_loop().create_task(self._stop(sig, frame))
+        else:
+            super().handle_exit(sig, frame)
+
+    async def _stop(self, sig: int, frame: FrameType | None) -> None:
+        try:
+            await self._before_stop()
+        except Exception:
+            log.exception("stopping_without_preparation")
+        super().handle_exit(sig, frame)
 
 
 def spare_the_collector() -> None:

@@ -1,10 +1,11 @@
 """The bodies of the command API. Their limits are the domain's (command_side/domain/limits.py)."""
 
 import re
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from command_side.domain import limits
 from schemas.events import Address, Line, ReturnedLine
@@ -13,11 +14,34 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
 
 def _printable(text: str) -> str:
+    if text.isprintable() and text.strip():  # nearly always; the rest is looked at more closely
+        return text
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     if not text.strip():
         raise ValueError("must not be blank")
     return text
+
+
+# RFC 3339, 5.6: pydantic alone would also take numbers of seconds and times without an offset.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+def _rfc_3339(given: Any) -> Any:
+    if not isinstance(given, str) or not _RFC_3339.fullmatch(given):
+        raise ValueError("write a date, a time and its offset, for example 2024-05-01T09:30:00+02:00")
+    return given
+
+
+def _in_the_past(time: datetime) -> datetime:
+    """The time in UTC, so that one instant is one value however its offset was written."""
+    if time < _EARLIEST:
+        raise ValueError("must not be before the year 2000")
+    if time > datetime.now(UTC) + _CLOCK_SKEW:
+        raise ValueError("must not be in the future")
+    return time.astimezone(UTC)
 
 
 Printable = AfterValidator(_printable)
@@ -31,6 +55,15 @@ UnitPrice = Annotated[
 ]
 Amount = Annotated[
     int, Field(strict=True, ge=1, le=limits.MAX_AMOUNT, examples=[998], description="minor units of the currency")
+]
+PlacedAt = Annotated[
+    AwareDatetime,
+    BeforeValidator(_rfc_3339),
+    AfterValidator(_in_the_past),
+    Field(
+        examples=["2024-05-01T09:30:00+02:00"],
+        description="when the order was placed, RFC 3339, for one that is recorded later; now when it is left out",
+    ),
 ]
 
 
@@ -77,6 +110,7 @@ class PlaceOrderBody(Body):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217")]
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=limits.MAX_LINES)]
     shipping_address: AddressBody
+    placed_at: PlacedAt | None = None
 
 
 class QuantityBody(Body):

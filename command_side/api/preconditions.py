@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -9,7 +10,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+from command_side.api.models import PlaceOrderBody
+
+KEY_PATTERN = r"^[!-~]{1,255}$"
+MAX_VERSION = 10**18 - 1
+_KEY = re.compile(KEY_PATTERN)
 _ETAG = re.compile(r'"(\d{1,18})"')
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # An order placed without an id gets one from its key, so that a repeat finds the same partition.
@@ -61,14 +66,19 @@ def traceparent(request: Request) -> str:
     return given if _TRACEPARENT.fullmatch(given) else ""
 
 
+def happened_at(body: BaseModel | None, now: datetime) -> datetime:
+    """When what the command tells happened: as its body says, else now."""
+    return (isinstance(body, PlaceOrderBody) and body.placed_at) or now
+
+
 def new_order_id(key: str | None) -> UUID:
     """An id for an order that was placed without one; a function of the key, when there is one."""
     return uuid4() if key is None else uuid5(_IDS_FROM_KEYS, key)
 
 
-def fingerprint(request: Request, body: BaseModel | None) -> str:
+def fingerprint(method: str, path: str, body: BaseModel | None) -> str:
     """A digest of method, path and body: equal for repeats, whatever the order of their fields and their spaces."""
     # Without what was left out: a field that a later version adds does not make a repeat another request.
     content = body.model_dump_json(exclude_unset=True) if body else ""
-    told = f"{request.method} {request.scope['path']} {content}"
+    told = f"{method} {path} {content}"
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()

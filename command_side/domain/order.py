@@ -1,7 +1,7 @@
 """The order aggregate: the state that commands are decided on, folded from its events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 from uuid import UUID
@@ -76,6 +76,30 @@ class Order:
         line = self.line(sku)
         return line.quantity - self.returned.get(sku, 0) if line else 0
 
+    def changed(
+        self,
+        *,
+        lines: tuple[Line, ...] | None = None,
+        status: Status | None = None,
+        paid: int | None = None,
+        refunded: int | None = None,
+        payments: frozenset[str] | None = None,
+        returned: Mapping[str, int] | None = None,
+    ) -> "Order":
+        """The order one event later, with what is given changed. `dataclasses.replace` takes three times as long."""
+        return Order(
+            self.order_id,
+            self.customer_id,
+            self.currency,
+            self.lines if lines is None else lines,
+            self.status if status is None else status,
+            self.version + 1,
+            self.paid if paid is None else paid,
+            self.refunded if refunded is None else refunded,
+            self.payments if payments is None else payments,
+            self.returned if returned is None else returned,
+        )
+
 
 def evolve(order: Order | None, event: OrderEvent) -> Order:
     """The order after `event`. Raises ValueError at an event without the OrderPlaced it needs before it."""
@@ -83,45 +107,38 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
         return Order(event.order_id, event.customer_id, event.currency, event.lines)
     if order is None:
         raise ValueError(f"{type(event).__name__} of order {event.order_id}, which was never placed")
-    return replace(_apply(order, event), version=order.version + 1)
-
-
-def _apply(order: Order, event: OrderEvent) -> Order:
     match event:
-        case OrderPlaced():
-            return order
         case LineAdded(_, sku, quantity, unit_price):
-            return replace(order, lines=(*order.lines, Line(sku, quantity, unit_price)))
+            return order.changed(lines=(*order.lines, Line(sku, quantity, unit_price)))
         case LineQuantityChanged(_, sku, quantity):
-            lines = (replace(line, quantity=quantity) if line.sku == sku else line for line in order.lines)
-            return replace(order, lines=tuple(lines))
+            lines = (Line(sku, quantity, line.unit_price) if line.sku == sku else line for line in order.lines)
+            return order.changed(lines=tuple(lines))
         case LineRemoved(_, sku):
-            return replace(order, lines=tuple(line for line in order.lines if line.sku != sku))
+            return order.changed(lines=tuple(line for line in order.lines if line.sku != sku))
         case ShippingAddressChanged():
-            return order
+            return order.changed()
         case OrderConfirmed(_, total):
-            return replace(order, status=Status.CONFIRMED if total else Status.PAID)
+            return order.changed(status=Status.CONFIRMED if total else Status.PAID)
         case OrderRejected():
-            return replace(order, status=Status.REJECTED)
+            return order.changed(status=Status.REJECTED)
         case PaymentRecorded():
             return _paid(order, event)
         case OrderShipped():
-            return replace(order, status=Status.SHIPPED)
+            return order.changed(status=Status.SHIPPED)
         case OrderDelivered():
-            return replace(order, status=Status.DELIVERED)
+            return order.changed(status=Status.DELIVERED)
         case OrderCancelled():
-            return replace(order, status=Status.CANCELLED)
+            return order.changed(status=Status.CANCELLED)
         case LinesReturned():
             return _returned(order, event)
         case PaymentRefunded(_, amount):
-            return replace(order, refunded=order.refunded + amount)
+            return order.changed(refunded=order.refunded + amount)
     assert_never(event)
 
 
 def _paid(order: Order, payment: PaymentRecorded) -> Order:
     status = order.status if payment.amount < order.outstanding else Status.PAID
-    payments = order.payments | {payment.reference}
-    return replace(order, paid=order.paid + payment.amount, payments=payments, status=status)
+    return order.changed(paid=order.paid + payment.amount, payments=order.payments | {payment.reference}, status=status)
 
 
 def _returned(order: Order, event: LinesReturned) -> Order:
@@ -129,4 +146,4 @@ def _returned(order: Order, event: LinesReturned) -> Order:
     for line in event.lines:
         returned[line.sku] = returned.get(line.sku, 0) + line.quantity
     everything = all(returned.get(line.sku, 0) == line.quantity for line in order.lines)
-    return replace(order, returned=returned, status=Status.RETURNED if everything else order.status)
+    return order.changed(returned=returned, status=Status.RETURNED if everything else order.status)

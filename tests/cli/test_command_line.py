@@ -22,7 +22,7 @@ def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-VERBS = ("up", "down", "status", "demo", "serve", "project", "topics", "schemas", "migrate", "log", "config")
+VERBS = ("up", "down", "status", "demo", "serve", "project", "import", "topics", "schemas", "migrate", "log", "config")
 
 
 def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:

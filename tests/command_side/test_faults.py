@@ -1,6 +1,8 @@
 """Whole orders under load while things are killed; afterwards the clients' record and the log must agree."""
 
 import asyncio
+import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.kit.worlds import CommandApi, eventually, log_of, prepare
 More = Callable[[], Awaitable[None]]
 _CUSTOMERS = 16
 _ENOUGH = 400  # commands answered between two faults
+_STORM_S = 60.0
 
 
 @contextmanager
@@ -66,20 +69,6 @@ async def test_the_api_killed_again_and_again(settings: Settings, tmp_path: Path
                 await asyncio.to_thread(api.start)
 
 
-async def test_writers_taking_over_from_each_other(settings: Settings, tmp_path: Path) -> None:
-    """Each start deposes the one before, which is killed only later: clients ask both."""
-    codec, random = await prepare(settings), Random(2)
-    with running(settings, tmp_path, 3) as apis:
-        async with under_load(settings, codec, [api.url for api in apis], seed=2) as more:
-            owner = apis[0]
-            for _ in range(4):
-                await more()
-                successor = random.choice([api for api in apis if api is not owner])
-                successor.kill()
-                await asyncio.to_thread(successor.start)
-                owner = successor
-
-
 async def test_the_broker_killed_under_load(private_infrastructure: Infrastructure, tmp_path: Path) -> None:
     settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "broker")
     codec = await prepare(settings)
@@ -90,3 +79,54 @@ async def test_the_broker_killed_under_load(private_infrastructure: Infrastructu
                 private_infrastructure.kafka.kill()
                 await asyncio.to_thread(private_infrastructure.kafka.start)
             await more()
+
+
+async def test_a_storm_of_rebalances(settings: Settings, tmp_path: Path) -> None:
+    """For a minute instances are killed, stopped for a while, told to end and started, at random, under load."""
+    codec, random = await prepare(settings), Random(2)
+    with running(settings, tmp_path, 4) as apis:
+        async with under_load(settings, codec, [api.url for api in apis], seed=2) as more:
+            end, unwell = time.monotonic() + _STORM_S, set[str]()
+            while time.monotonic() < end:
+                await more()
+                await asyncio.to_thread(_upset, random, apis, unwell)
+            for api in apis:
+                api.signal(signal.SIGCONT)
+
+
+async def test_the_broker_stopped_for_longer_than_a_batch_may_take(
+    private_infrastructure: Infrastructure, tmp_path: Path
+) -> None:
+    """What was under way then may be in the log or not: nobody is told either, and the new barrier settles it."""
+    settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "stopped")
+    hasty = settings.model_copy(update={"produce_deadline_s": 0.5})
+    codec, kafka = await prepare(settings), private_infrastructure.kafka.child
+    with running(hasty, tmp_path, 1) as (api,):
+        async with under_load(settings, codec, [api.url], seed=4) as more:
+            for _ in range(2):
+                await more()
+                kafka.signal(signal.SIGSTOP)
+                await eventually(lambda: "stepped_down" in api.log_file.read_text())
+                kafka.signal(signal.SIGCONT)
+    assert "TimeoutError" in api.log_file.read_text()
+
+
+def _upset(random: Random, apis: list[CommandApi], unwell: set[str]) -> None:
+    """One thing that happens to one of them; another that serves is always left. `unwell` are stopped or ending."""
+    unwell -= {api.name for api in apis if not api.is_alive()}
+    api = random.choice(apis)
+    if api.name in unwell:
+        api.signal(signal.SIGCONT)
+        unwell.discard(api.name)
+    elif not api.is_alive():
+        api.start_only()
+    elif any(other.is_ready() for other in apis if other is not api and other.name not in unwell):
+        match random.randrange(3):
+            case 0:
+                api.kill()
+            case 1:
+                api.signal(signal.SIGTERM)
+                unwell.add(api.name)
+            case _:
+                api.signal(signal.SIGSTOP)
+                unwell.add(api.name)

@@ -1,6 +1,7 @@
 """Requests made up from the OpenAPI document: whatever they are, the answer is documented and is no 5xx."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from tests.kit.worlds import CommandApi, prepare
 
 _EXAMPLES = 25
 _CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """What is drawn, as lines of a bulk request."""
+    return b"\n".join(json.dumps(line).encode() for line in (value if isinstance(value, list) else [value]))
 
 
 @pytest.fixture(scope="module")

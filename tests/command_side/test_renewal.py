@@ -1,7 +1,7 @@
 """An idle partition's writer renews its barrier before the broker forgets its epoch, and nobody notices."""
 
 from benchmarks.orders import order, request, until_ready
-from command_side.bootstrap import running_writers
+from command_side.bootstrap import running_router
 from command_side.outcomes import Accepted
 from eventlog.settings import Settings
 from schemas.codec import Codec
@@ -18,12 +18,12 @@ async def barriers(settings: Settings, codec: Codec) -> list[int]:
 async def test_barriers_are_renewed_and_commands_are_served_meanwhile(settings: Settings) -> None:
     codec = await prepare(settings)
     restless = settings.model_copy(update={"barrier_every_s": 0.05})
-    async with running_writers(restless, codec, "http://test") as writers:
-        await until_ready(writers)
+    async with running_router(restless, codec, "http://test") as router:
+        await until_ready(router)
 
         async def renewed() -> bool:
             # Each of these comes at some moment of a renewal; none may be refused for it.
-            assert isinstance(await writers.submit(request(order())), Accepted)
+            assert isinstance(await router.submit(request(order())), Accepted)
             return len(await barriers(settings, codec)) >= 4
 
         await eventually(renewed)

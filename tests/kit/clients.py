@@ -11,7 +11,7 @@ import httpx
 from local_stack.shop import Call, life
 from tests.kit.history import Acknowledged
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 5.0  # a stopped process keeps a client waiting no longer than that
 _PAUSE_S = 0.02
 
 
@@ -34,25 +34,31 @@ class Clients:
         self._ending.set()
 
     async def _customer(self, client: httpx.AsyncClient, random: Random) -> None:
+        url = random.choice(self.urls)
         while not self._ending.is_set():
             order_id = ""
             for call in life(random, 1.0):
                 order_id = order_id or str((call.body or {})["order_id"])
-                await self._send(client, call, order_id, random)
+                url = await self._send(client, call, order_id, url, random)
 
-    async def _send(self, client: httpx.AsyncClient, call: Call, order_id: str, random: Random) -> None:
+    async def _send(self, client: httpx.AsyncClient, call: Call, order_id: str, url: str, random: Random) -> str:
+        """Repeat the command until it is answered, elsewhere after each failure; the URL that answered."""
         headers = {"Idempotency-Key": str(uuid4())} | ({"If-Match": call.if_match} if call.if_match else {})
         sent = time.monotonic()
-        while True:
-            url = f"{random.choice(self.urls)}/orders{call.path}"
-            try:
-                answer = await client.request(call.method, url, json=call.body, headers=headers)
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code < 500:
-                break
+        while (answer := await self._answer(client, call, url, headers)) is None:
             await asyncio.sleep(_PAUSE_S)
+            url = random.choice(self.urls)
         if answer.is_success:
             told = answer.json()
             key, now = headers["Idempotency-Key"], time.monotonic()
             self.acknowledged.append(Acknowledged(key, order_id, told["version"], told["position"], sent, now))
+        return url
+
+    async def _answer(
+        self, client: httpx.AsyncClient, call: Call, url: str, headers: dict[str, str]
+    ) -> httpx.Response | None:
+        try:
+            answer = await client.request(call.method, f"{url}/orders{call.path}", json=call.body, headers=headers)
+        except httpx.TransportError:
+            return None
+        return answer if answer.status_code < 500 else None

@@ -57,12 +57,20 @@ class CommandApi(Child):
         self.settings = settings.model_copy(update={"command_api_port": free_port(), "log_format": "json"})
         self.url = f"http://127.0.0.1:{self.settings.command_api_port}"
         command = orderlog("serve", "command-api")
-        super().__init__("command-api", command, log_file, environment=environment_of(self.settings))
+        super().__init__(log_file.stem, command, log_file, environment=environment_of(self.settings))
+
+    def start_only(self) -> None:
+        """Start it and return at once."""
+        super().start()
 
     def start(self) -> None:
-        """Start it and return once it serves every partition."""
+        """Start it and return once every partition has an owner."""
         super().start()
-        wait_until(lambda: http_ready(f"{self.url}/readyz"), self, _READY_S)
+        wait_until(self.is_ready, self, _READY_S)
+
+    def is_ready(self) -> bool:
+        """Whether it says that every partition has an owner."""
+        return http_ready(f"{self.url}/readyz")
 
 
 class Worker(Child):

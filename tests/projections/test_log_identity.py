@@ -3,9 +3,10 @@
 import pytest
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from eventlog.identity import read_identity
 from eventlog.settings import Settings
 from projections.database import connect
-from projections.log_identity import WrongLog, read_identity, require_log
+from projections.log_identity import WrongLog, require_log
 from tests.kit.worlds import prepare
 
 
