@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, Text
 
-from eventlog.recorded import RecordedEvent
+from eventlog.recorded import Fact
 
 Get = Callable[[list[bytes]], list[bytes | None]]
 """The values of keys in one partition of the table, None for those it has not."""
@@ -28,11 +28,11 @@ class TableView(Protocol):
     metadata: MetaData
     routing: Table
 
-    def fold(self, get: Get, events: Sequence[RecordedEvent]) -> list[Write]:
-        """Fold `events` of one partition, in order, into the rows they touch, in the order they are to be written.
+    def fold(self, partition: int, get: Get, facts: Sequence[Fact]) -> list[Write]:
+        """Fold `facts` of one partition, in order, into the rows they touch, in the order they are to be written.
 
         Each value says the offset of the event that last changed it. Whatever first part of the rows gets written,
-        the same events folded again must lead to the same rows. Raises EventFailed.
+        the same facts folded again must lead to the same rows. Raises EventFailed.
         """
 
     def bounds(self, query: Mapping[str, str]) -> tuple[bytes, bytes]:

@@ -8,9 +8,9 @@ from typing import TypeVar
 import structlog
 
 from eventlog.fencing import Fenced, OutcomeUnknown
-from eventlog.recorded import KafkaRecord
+from eventlog.recorded import Fact, KafkaRecord
 from projections.announcing import Announcer
-from projections.batches import NewEvents, new_events
+from projections.batches import New, new_facts
 from projections.changelog import Changelog, Tenure
 from projections.checkpoints import Applied
 from projections.fenced_table import FencedTable, place_row
@@ -79,7 +79,7 @@ class TableWorker(Worker):
             if tenure is None:
                 return None
             place = self.table.place(partition)
-            new = new_events(self._codec, self._view.handles, partition, place, records[start : start + _MOST_RECORDS])
+            new = new_facts(self._codec, self._view.handles, partition, place, records[start : start + _MOST_RECORDS])
             if new.records and not await self._write(tenure, new):
                 return None
             applied, deposed = applied + new.records, deposed + new.deposed
@@ -110,11 +110,11 @@ class TableWorker(Worker):
         tenure = self._tenures.get(partition)
         return tenure if tenure and self.table.recovered_to(partition) >= tenure.barrier else None
 
-    async def _write(self, tenure: Tenure, new: NewEvents) -> bool:
+    async def _write(self, tenure: Tenure, new: New[Fact]) -> bool:
         """Write what `new` comes to; False when the partition was taken from us meanwhile."""
         partition = tenure.partition
         with uncollected():
-            rows = self._view.fold(lambda keys: self.table.get(partition, keys), new.events)
+            rows = self._view.fold(partition, lambda keys: self.table.get(partition, keys), new.events)
         rows.append(place_row(new.after.next_offset - 1, new.after))
         try:
             reached = await self._patiently(self.changelog.append(tenure, rows))

@@ -5,7 +5,8 @@ from typing import get_args
 
 from sqlalchemy import MetaData
 
-from eventlog.recorded import RecordedEvent
+from eventlog.positions import Position
+from eventlog.recorded import Fact
 from projections.sales.fold import SPANS, Key, Order, fold
 from projections.sales.rows import (
     kind_range,
@@ -34,25 +35,24 @@ class SalesView:
     metadata = MetaData()
     routing = routing_table("sales_workers", metadata)
 
-    def fold(self, get: Get, events: Sequence[RecordedEvent]) -> list[Write]:
-        """The rows that `events` of one partition leave behind: first the sums, then the orders.
+    def fold(self, partition: int, get: Get, facts: Sequence[Fact]) -> list[Write]:
+        """The rows that `facts` of one partition leave behind: first the sums, then the orders.
 
         In this order, so that an order's row says that every sum has its events. A sum's own offset says
         which events it has, where the sums were written and the orders were not.
         Raises EventFailed at an event that does not follow what the table holds.
         """
-        orders = _load(get, events)
+        orders = _load(get, facts)
         sums = _Sums(get)
-        for recorded in events:
-            event, about, offset = recorded.event, recorded.metadata, recorded.position.offset
+        for offset, time, version, _, event in facts:
             assert not isinstance(event, WriterElected)  # not among `handles`
             known = orders.get(event.order_id.int)
             if known and known[0] >= offset:
                 continue
             try:
-                after, changes = fold(known[1] if known else None, event, about.version, about.time)
+                after, changes = fold(known[1] if known else None, event, version, time)
             except ValueError as error:
-                raise EventFailed(recorded.position, f"cannot be applied: {error}") from error
+                raise EventFailed(Position(partition, offset), f"cannot be applied: {error}") from error
             orders[event.order_id.int] = (offset, after)
             for key, change in changes:
                 sums.add(key, change, offset)
@@ -100,8 +100,8 @@ class _Sums:
         return ((sum_key(key), sum_value(last, sums)) for key, (_, (last,), sums) in self._rows.items())
 
 
-def _load(get: Get, events: Iterable[RecordedEvent]) -> dict[int, tuple[int, Order]]:
-    """The orders of `events` that the table has, by their ids as numbers, which hash faster."""
-    orders = list({one.event.order_id.int for one in events if not isinstance(one.event, WriterElected)})
+def _load(get: Get, facts: Iterable[Fact]) -> dict[int, tuple[int, Order]]:
+    """The orders of `facts` that the table has, by their ids as numbers, which hash faster."""
+    orders = list({one.event.order_id.int for one in facts if not isinstance(one.event, WriterElected)})
     values = get([order_key(order) for order in orders])
     return {order: read_order(value) for order, value in zip(orders, values, strict=True) if value}

@@ -1,17 +1,17 @@
 """The sales projection without Kafka: against an independent fold, out of sequence, and cut off at every row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import uuid4
 
 import pytest
 
-from eventlog.recorded import RecordedEvent, read_record
+from eventlog.recorded import Fact, RecordedEvent, read_record
 from projections.sales.fold import Key, fold
 from projections.sales.rows import read_sum_key, sum_key
 from projections.sales.view import KINDS, SalesView
-from projections.table_view import Row
+from projections.table_view import Row, Write
 from projections.view import EventFailed
 from schemas.events import OrderCancelled, OrderConfirmed, PaymentRecorded, PaymentRefunded
 from tests.kit.codec import local_codec
@@ -25,6 +25,10 @@ NOW = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
 
 class Rows(dict[bytes, bytes]):
     """A partition of the table, in memory."""
+
+    def fold(self, events: Sequence[RecordedEvent]) -> list[Write]:
+        facts = [Fact(e.position.offset, e.metadata.time, e.metadata.version, e.metadata.term, e.event) for e in events]
+        return VIEW.fold(0, self.fetch, facts)
 
     def fetch(self, keys: list[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
@@ -55,7 +59,7 @@ def test_it_agrees_with_an_independent_fold() -> None:
     done = 0
     while done < len(log):
         batch = log[done : done + random.randint(1, 60)]
-        rows.update(VIEW.fold(rows.fetch, batch))
+        rows.update(rows.fold(batch))
         done += len(batch)
         assert sums_in(rows) == sales_of(log[:done])
 
@@ -66,25 +70,25 @@ def test_cut_off_at_any_row_the_same_events_lead_to_the_same_sums(seed: int) -> 
     log, random = log_of(25, seed), Random(seed)
     middle = len(log) // 2
     before = Rows()
-    before.update(VIEW.fold(before.fetch, log[:middle]))
+    before.update(before.fold(log[:middle]))
     end = middle + random.randint(5, 40)
-    written = VIEW.fold(before.fetch, log[middle:end])
+    written = before.fold(log[middle:end])
     for cut in range(len(written) + 1):
         rows = Rows(before)
         rows.update(written[:cut])
         done = middle
         while done < len(log):
             upto = done + random.randint(1, 30)
-            rows.update(VIEW.fold(rows.fetch, log[done:upto]))
+            rows.update(rows.fold(log[done:upto]))
             done = upto
         assert sums_in(rows) == sales_of(log), f"cut off after {cut} of {len(written)} rows"
 
 
 def test_what_was_counted_before_is_not_counted_again() -> None:
     log, rows = log_of(20, seed=3), Rows()
-    rows.update(VIEW.fold(rows.fetch, log))
+    rows.update(rows.fold(log))
     before = Rows(rows)
-    rows.update(VIEW.fold(rows.fetch, log[10:]))
+    rows.update(rows.fold(log[10:]))
     assert rows == before
 
 
@@ -123,7 +127,7 @@ def test_an_event_out_of_sequence_is_refused() -> None:
         fold(order, first, 2, NOW)
     log = [read_record(CODEC, 0, one) for one in records(CODEC, [OrderConfirmed(uuid4(), 1)])]
     with pytest.raises(EventFailed, match=r"the record at 0:0 cannot be applied: order .* begins with OrderConfirmed"):
-        VIEW.fold(Rows().fetch, log)
+        Rows().fold(log)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_keys_can_be_read_back(key: Key) -> None:
 def test_a_stretch_of_time_and_a_currency_are_cut_out() -> None:
     rows = Rows()
     log = [read_record(CODEC, 0, one) for one in records(CODEC, [placed() for _ in range(180)])]
-    rows.update(VIEW.fold(rows.fetch, log))
+    rows.update(rows.fold(log))
     first = int(log[0].metadata.time.timestamp())
     query: Mapping[str, str] = {"kind": "minute", "since": str(first + 60), "until": str(first + 120)}
     assert rows.read(query) == [((first + 60, "EUR"), [60, 0, 0])]
@@ -155,6 +159,6 @@ def test_a_stretch_of_time_and_a_currency_are_cut_out() -> None:
 def test_sums_may_be_larger_than_any_machine_word() -> None:
     rows, orders = Rows(), [placed() for _ in range(8)]
     events = [event for order in orders for event in (order, PaymentRecorded(order.order_id, 2**62, "a"))]
-    rows.update(VIEW.fold(rows.fetch, [read_record(CODEC, 0, one) for one in records(CODEC, events)]))
+    rows.update(rows.fold([read_record(CODEC, 0, one) for one in records(CODEC, events)]))
     (revenue,) = (sums for _, sums in rows.read({"kind": "customer"}))
     assert revenue == [8, 8 * 2**62]
