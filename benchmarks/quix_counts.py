@@ -13,7 +13,7 @@ from quixstreams import Application, State  # type: ignore[import-not-found,unus
 
 
 def main(bootstrap: str, topic_name: str, count: int) -> None:
-    """Count `count` records of `topic_name` by key and print the rate from the first to the last."""
+    """Count `count` records of `topic_name` by key and print the rate, from the first one to the commit of the last."""
     app = Application(
         broker_address=bootstrap,
         consumer_group=f"quix-counts-{os.getpid()}",
@@ -22,24 +22,21 @@ def main(bootstrap: str, topic_name: str, count: int) -> None:
         loglevel="ERROR",
     )
     topic = app.topic(topic_name, key_deserializer="bytes", value_deserializer="bytes")
-    seen, start = 0, 0.0
+    start = 0.0
 
     def add(value: bytes, state: State) -> int:
-        nonlocal seen, start
-        if not seen:
-            start = time.perf_counter()
+        nonlocal start
+        start = start or time.perf_counter()
         total: int = state.get("count", 0) + 1
         state.set("count", total)
-        seen += 1
-        if seen == count:
-            print(f"\n{count / (time.perf_counter() - start)}", flush=True)  # noqa: T201 - it is what was asked for
-            os._exit(0)
         return total
 
     # Barriers have no key, and are none of the orders' events.
     keyed = app.dataframe(topic).filter(lambda _value, key, _time, _headers: key is not None, metadata=True)
     keyed.apply(add, stateful=True)
-    app.run()
+    # It returns when all are counted and the last checkpoint is committed: counts in the changelog and in RocksDB.
+    app.run(count=count, collect=False)
+    print(f"\n{count / (time.perf_counter() - start)}", flush=True)  # noqa: T201 - it is what was asked for
 
 
 if __name__ == "__main__":

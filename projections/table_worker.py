@@ -73,17 +73,8 @@ class TableWorker(Worker):
 
     async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
         """See Worker."""
-        applied, deposed = 0, 0
-        for start in range(0, len(records), _MOST_RECORDS):
-            tenure = self._owned(partition)
-            if tenure is None:
-                return None
-            place = self.table.place(partition)
-            new = new_facts(self._codec, self._view.handles, partition, place, records[start : start + _MOST_RECORDS])
-            if new.records and not await self._write(tenure, new):
-                return None
-            applied, deposed = applied + new.records, deposed + new.deposed
-        return Applied(self.table.place(partition).next_offset, applied, deposed)
+        with uncollected():
+            return await self._apply(partition, records)
 
     async def positions(self) -> Mapping[int, int]:
         """See Worker. Partitions that are not level with their changelog have none."""
@@ -110,11 +101,23 @@ class TableWorker(Worker):
         tenure = self._tenures.get(partition)
         return tenure if tenure and self.table.recovered_to(partition) >= tenure.barrier else None
 
+    async def _apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+        applied, deposed = 0, 0
+        for start in range(0, len(records), _MOST_RECORDS):
+            tenure = self._owned(partition)
+            if tenure is None:
+                return None
+            place, some = self.table.place(partition), records[start : start + _MOST_RECORDS]
+            new = new_facts(self._codec, self._view.handles, partition, place, some)
+            if new.records and not await self._write(tenure, new):
+                return None
+            applied, deposed = applied + new.records, deposed + new.deposed
+        return Applied(self.table.place(partition).next_offset, applied, deposed)
+
     async def _write(self, tenure: Tenure, new: New[Fact]) -> bool:
         """Write what `new` comes to; False when the partition was taken from us meanwhile."""
         partition = tenure.partition
-        with uncollected():
-            rows = self._view.fold(partition, lambda keys: self.table.get(partition, keys), new.events)
+        rows = self._view.fold(partition, lambda keys: self.table.get(partition, keys), new.events)
         rows.append(place_row(new.after.next_offset - 1, new.after))
         try:
             reached = await self._patiently(self.changelog.append(tenure, rows))
