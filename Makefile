@@ -43,6 +43,8 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml scripts/setup
 	@touch $@
 
 # What only the benchmarks need, to measure others beside orderlog.
-$(PEERS): requirements/bench.txt $(READY)
+$(PEERS): requirements/bench.txt requirements/quixstreams.txt $(READY)
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r $<
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/quixstreams
+	@$(BIN)/uv pip install --python $(VENV)/quixstreams/bin/python --require-hashes -r requirements/quixstreams.txt
 	@touch $@

@@ -24,6 +24,7 @@ from benchmarks import (
     overload,
     queries,
     recovery,
+    sales_tables,
     side_by_side,
     writer,
 )
@@ -50,6 +51,7 @@ _MODULES = (
     recovery,
     live_view,
     queries,
+    sales_tables,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

@@ -17,35 +17,37 @@ from schemas.topics import ORDER_EVENTS
 
 _ORDERS = 50_000
 _EVERY_S = 0.02
-_POSITIONS = "SELECT coalesce(sum(next_offset), 0) FROM orderlog.checkpoints"
+_POSITIONS = "SELECT coalesce(sum(next_offset), 0) FROM orderlog.checkpoints WHERE projection = %s"
 
 
 async def measure(settings: Settings) -> list[Figure]:
     """Both read a log of 150,000 events from its beginning; the clock starts with the first batch."""
     events = await fill(settings, _ORDERS)
-    ours = await asyncio.to_thread(_view_rate, settings, events)
+    ours = await asyncio.to_thread(view_rate, settings, "orders", events)
     peer = await asyncio.to_thread(_agent_rate, settings, events)
     return [Figure("live view, one worker", ours, "events/s", "empty Faust agent", peer)]
 
 
-def _view_rate(settings: Settings, events: int) -> float:
-    worker_settings = settings.model_copy(update={"worker_port": free_port(), "log_level": "error"})
+def view_rate(settings: Settings, projection: str, events: int) -> float:
+    """Events per second of one worker of `projection` over `events` that are in the log, from its first batch on."""
+    ports = {"worker_port": free_port(), "sales_worker_port": free_port()}
+    worker_settings = settings.model_copy(update={**ports, "log_level": "error"})
     log = settings.data_dir / "logs" / "benchmark-worker.log"
-    worker = Child("worker", orderlog("project", "orders"), log, environment=environment_of(worker_settings))
+    worker = Child("worker", orderlog("project", projection), log, environment=environment_of(worker_settings))
     worker.start()
     try:
         with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
-            first, began = _reached(connection, worker, 1)
-            last, ended = _reached(connection, worker, events)
+            first, began = _reached(connection, projection, worker, 1)
+            last, ended = _reached(connection, projection, worker, events)
             return (last - first) / (ended - began)
     finally:
         worker.stop()
 
 
-def _reached(connection: psycopg.Connection, worker: Child, wanted: int) -> tuple[int, float]:
+def _reached(connection: psycopg.Connection, projection: str, worker: Child, wanted: int) -> tuple[int, float]:
     """The number of records in the view once it is `wanted` or more, and when that was seen."""
     while True:
-        row = connection.execute(_POSITIONS).fetchone()
+        row = connection.execute(_POSITIONS, [projection]).fetchone()
         now = time.perf_counter()
         if row and row[0] >= wanted:
             return int(row[0]), now

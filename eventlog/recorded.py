@@ -116,6 +116,29 @@ def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEv
     )
 
 
+class Fact(NamedTuple):
+    """What sums are made of: a recorded event's place in its partition, when it happened, and it without personal data.
+
+    Reading only this takes half the time of reading everything.
+    """
+
+    offset: int
+    time: datetime
+    version: int
+    term: int
+    event: LogEvent
+
+
+def read_fact(codec: Codec, record: KafkaRecord) -> Fact:
+    """Decode what a Fact has of one Kafka record of order.events. Raises ValueError when it is not one of ours."""
+    found = dict(record.headers)
+    try:
+        time, version, term = datetime.fromisoformat(found["ce_time"].decode()), found["version"], found["term"]
+    except KeyError as missing:
+        raise ValueError(f"the record lacks the header {missing.args[0]}") from None
+    return Fact(record.offset, time, int(version), int(term), codec.decode(record.value, personal=False))
+
+
 class TermFilter:
     """Drops what a deposed writer managed to append after its successor's barrier.
 
@@ -133,7 +156,11 @@ class TermFilter:
 
         Of two barriers with one term the first has it; the other's writer must stand again.
         """
-        term, barrier = recorded.metadata.term, isinstance(recorded.event, WriterElected)
+        return self.admits_event(recorded.metadata.term, recorded.event)
+
+    def admits_event(self, term: int, event: LogEvent) -> bool:
+        """As `admits`, of an event that carries `term`."""
+        barrier = isinstance(event, WriterElected)
         if term < self.term or (barrier and term == self.term):
             self.dropped += 1
             return False

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     query_api_port: int = Field(8001, ge=0, le=65535, description="port of the query API; 0 picks a free one")
     worker_host: str = Field("127.0.0.1", description="address a projection worker's health port listens on")
     worker_port: int = Field(8002, ge=0, le=65535, description="health port of a projection worker; 0 picks a free one")
+    sales_worker_port: int = Field(
+        8003, ge=0, le=65535, description="port of a sales worker, for its health and its tables; 0 picks a free one"
+    )
+    worker_advertised_url: str = Field(
+        "", description="URL the query API reaches this sales worker at; default from host and port"
+    )
 
     max_body_bytes: int = Field(
         1_048_576, ge=1024, description="larger request bodies are refused with 413, and so are lines of bulk requests"
@@ -87,6 +93,10 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged"
     )
+
+    def worker_port_of(self, projection: str) -> int:
+        """The port that a worker of `projection` listens on."""
+        return self.sales_worker_port if projection == "sales" else self.worker_port
 
     def topic(self, name: str) -> str:
         """The physical name of the catalogue's topic `name`."""

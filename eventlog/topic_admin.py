@@ -1,6 +1,6 @@
 """Bring the cluster's topics to what the catalogue says, and say beforehand what would change."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,10 +41,13 @@ async def plan(settings: Settings) -> list[TopicChange]:
         return [change for change, _ in await _changes(admin, settings)]
 
 
-async def apply(settings: Settings) -> list[TopicChange]:
-    """Create missing topics and mend their configuration; returns what was done. Safe to repeat."""
+async def apply(settings: Settings, topics: Sequence[Topic] = CATALOGUE) -> list[TopicChange]:
+    """Create missing topics and mend their configuration; returns what was done. Safe to repeat.
+
+    `topics` is given for those that come and go with what they serve, such as changelogs. Raises TopicMismatch.
+    """
     async with _admin(settings) as admin:
-        changes = await _changes(admin, settings)
+        changes = await _changes(admin, settings, topics)
         for change, topic in changes:
             if change.action == "create":
                 await _create(admin, settings, topic)
@@ -61,10 +64,12 @@ async def require(settings: Settings, *topics: Topic) -> None:
             raise TopicMissing(f"there is no topic {settings.topic(topic.name)}; run: orderlog topics apply")
 
 
-async def _changes(admin: AIOKafkaAdminClient, settings: Settings) -> list[tuple[TopicChange, Topic]]:
+async def _changes(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic] = CATALOGUE
+) -> list[tuple[TopicChange, Topic]]:
     present = set(await admin.list_topics())
     changes: list[tuple[TopicChange, Topic]] = []
-    for topic in CATALOGUE:
+    for topic in topics:
         name, wanted = settings.topic(topic.name), _config(settings, topic)
         if name not in present:
             shape = f"{_partitions(settings, topic)} partitions, {settings.replication_factor} replicas"

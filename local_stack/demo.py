@@ -51,7 +51,8 @@ async def _show(client: httpx.AsyncClient, tally: Tally, tend: Callable[[], None
             before = tally.answered
             await asyncio.sleep(_EVERY_S)
             tend()
-            live.update(_table(tally, (tally.answered - before) / _EVERY_S, await _positions(client)), refresh=True)
+            rate, view, sales = (tally.answered - before) / _EVERY_S, await _positions(client), await _sales(client)
+            live.update(_table(tally, rate, view, sales), refresh=True)
 
 
 async def _print(client: httpx.AsyncClient, tally: Tally, tend: Callable[[], None], console: Console) -> None:
@@ -62,9 +63,10 @@ async def _print(client: httpx.AsyncClient, tally: Tally, tend: Callable[[], Non
         view = await _positions(client)
         told = f"{view.events} events in the log, view {view.lag} behind" if view else "the query API does not answer"
         console.print(f"{tally.accepted} commands accepted, {tally.rejected.total()} rejected; {told}")
+        console.print(f"sales: {await _sales(client)}", highlight=False)
 
 
-def _table(tally: Tally, rate: float, view: _Progress | None) -> Table:
+def _table(tally: Tally, rate: float, view: _Progress | None, sales: str) -> Table:
     table = Table(show_header=False, title="orderlog demo, Ctrl-C stops it", title_justify="left")
     table.add_row("commands accepted", f"{tally.accepted:,}", f"{rate:,.0f} commands/s answered")
     reasons = ", ".join(f"{reason} {count}" for reason, count in tally.rejected.most_common(3))
@@ -76,6 +78,7 @@ def _table(tally: Tally, rate: float, view: _Progress | None) -> Table:
         table.add_row("view has reached", f"{view.reached:,}", f"{view.lag:,} events behind")
     else:
         table.add_row("view", "?", "the query API does not answer")
+    table.add_row("sales tables", "", sales)
     return table
 
 
@@ -89,6 +92,20 @@ async def _positions(client: httpx.AsyncClient) -> _Progress | None:
     return _Progress(events, events - orders["lag"], orders["lag"])
 
 
+async def _sales(client: httpx.AsyncClient) -> str:
+    """What the sales tables tell, in a line; why not, while they tell nothing."""
+    try:
+        counts = await client.get("/stats/orders-by-status")
+        top = await client.get("/stats/top-skus", params={"limit": 1})
+    except httpx.HTTPError:
+        return "the query API does not answer"
+    if not (counts.is_success and top.is_success):
+        return str((top if counts.is_success else counts).json()["detail"])
+    now = ", ".join(f"{one['orders']:,} {one['status']}" for one in counts.json()["statuses"] if one["orders"])
+    best = "".join(f"; sold most: {one['sku']}, {one['pieces']:,} pieces" for one in top.json()["skus"])
+    return now + best
+
+
 def _invite(console: Console, command_url: str, query_url: str, yours: UUID) -> None:
     body = _order_of_yours(yours, {"CUP-WHITE": 2})
     del body["order_id"]
@@ -98,6 +115,7 @@ def _invite(console: Console, command_url: str, query_url: str, yours: UUID) -> 
         f"command API  {command_url}/docs",
         f"query API    {query_url}/docs",
         f"positions    {query_url}/positions",
+        f"sales        {query_url}/stats/revenue?by=minute",
         "",
         "Place an order, list yours, and ask for what an open order refuses:",
         "",

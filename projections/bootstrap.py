@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import socket
-from typing import Any
+from pathlib import Path
 
 import structlog
 from psycopg import OperationalError
@@ -15,15 +15,17 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 from eventlog import topic_admin
 from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
+from projections.apps import Parts, table_app, view_app
 from projections.catalogue import VIEWS
 from projections.database import connect
 from projections.generations import Generation, live_generation
-from projections.health import serve_health
 from projections.log_identity import require_log
+from projections.slots import own_folder
 from projections.stopping import stop_at_once
+from projections.table_view import TableView
 from projections.transport import ProjectionApp
 from projections.view import View
-from projections.worker import START_TIMEOUT_S, ViewWorker
+from projections.worker import START_TIMEOUT_S
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.topics import ORDER_EVENTS
@@ -34,7 +36,7 @@ log = structlog.get_logger()
 
 _STOP_TIMEOUT_S = 20.0
 # Faust's services log under the module of their class, which for those derived here is ours.
-_CHATTY = ("projections.transport", "projections.health", "httpx")
+_CHATTY = ("projections.transport", "projections.health", "projections.fenced_table", "httpx")
 
 
 class UnknownProjection(BadInput):
@@ -58,15 +60,16 @@ def run(projection: str, settings: Settings) -> None:
     logs.configure(settings, f"projection-{projection}")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    with listen(settings.worker_host, settings.worker_port) as listener:
-        asyncio.run(_run(VIEWS[projection], settings, listener))
+    folders = settings.data_dir.absolute() / "projections" / projection
+    with listen(settings.worker_host, settings.worker_port_of(projection)) as listener, own_folder(folders) as folder:
+        asyncio.run(_run(VIEWS[projection], settings, listener, folder))
 
 
-async def _run(view: View, settings: Settings, listener: socket.socket) -> None:
+async def _run(view: View | TableView, settings: Settings, listener: socket.socket, folder: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    starting = asyncio.create_task(build_app(view, settings, listener))
+    starting = asyncio.create_task(build_app(view, settings, listener, folder))
     await asyncio.wait([starting, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
         starting.cancel()
@@ -74,43 +77,15 @@ async def _run(view: View, settings: Settings, listener: socket.socket) -> None:
     await _follow_until(stopping, await starting, listener)
 
 
-async def build_app(view: View, settings: Settings, listener: socket.socket) -> ProjectionApp:
-    """The Faust app that keeps `view` up to date, ready to be started. Raises as `run` does."""
-    topic = settings.topic(ORDER_EVENTS.name)
-    identity = await _identity(settings, topic)
+async def build_app(view: View | TableView, settings: Settings, listener: socket.socket, folder: Path) -> ProjectionApp:
+    """The Faust app that keeps `view` up to date, its data in `folder`, ready to be started. Raises as `run` does."""
+    identity = await _identity(settings, settings.topic(ORDER_EVENTS.name))
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
     generation = await _live_generation(settings, view, identity)
-    worker = ViewWorker(settings.postgres_url, codec, view, generation)
-    app_id = f"{settings.topic_prefix}projection-{view.name}"
-    app = ProjectionApp(app_id, topic, worker.read_starts, **_options(settings, generation))
-    app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
-    serve_health(app, worker, listener)
+    parts = Parts(settings, codec, identity, generation, listener, folder)
+    app = await table_app(parts, view) if isinstance(view, TableView) else view_app(parts, view)
     log.info("projection_starts", projection=view.name, generation=generation.number, group=app.conf.id)
     return app
-
-
-def _options(settings: Settings, generation: Generation) -> dict[str, Any]:
-    data = settings.data_dir / "projections"
-    data.mkdir(parents=True, exist_ok=True)
-    return {
-        "version": generation.number,
-        "broker": ";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
-        "datadir": str(data),
-        # A dead worker is found by its session; Faust's own default would take a minute.
-        "broker_heartbeat_interval": 0.5,
-        "broker_session_timeout": 6.0,
-        # Reaching it is a dead end: aiokafka leaves the group and, having no assignment, never rejoins.
-        "broker_max_poll_interval": 86_400.0,
-        "broker_max_poll_records": 5_000,
-        "consumer_max_fetch_size": 8 * 1024 * 1024,
-        "consumer_auto_offset_reset": "earliest",
-        "stream_buffer_maxsize": 2,  # batches
-        "stream_wait_empty": False,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "web_stats_enabled": False,
-        "web_router_enabled": False,
-    }
 
 
 async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: socket.socket) -> None:
@@ -145,7 +120,7 @@ def _waits(attempt: RetryCallState) -> None:
     before_sleep=_waits,
     reraise=True,
 )
-async def _live_generation(settings: Settings, view: View, log_read: LogIdentity) -> Generation:
+async def _live_generation(settings: Settings, view: View | TableView, log_read: LogIdentity) -> Generation:
     async with await connect(settings.postgres_url) as connection:
         try:
             await require_log(connection, log_read)

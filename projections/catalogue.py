@@ -1,7 +1,9 @@
 """The views there are. A new one is a folder and a line here."""
 
 from projections.orders.view import OrdersView
+from projections.sales.view import SalesView
+from projections.table_view import TableView
 from projections.view import View
 
-_ALL: tuple[View, ...] = (OrdersView(),)
-VIEWS: dict[str, View] = {view.name: view for view in _ALL}
+_ALL: tuple[View | TableView, ...] = (OrdersView(), SalesView())
+VIEWS: dict[str, View | TableView] = {view.name: view for view in _ALL}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from projections.checkpoints import Hole
+from projections.batches import Hole
 from projections.view import EventFailed
 from schemas.registry import RegistryUnavailable
 

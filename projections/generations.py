@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.bulk import Connection
+from projections.table_view import TableView
 from projections.view import View
 from schemas.errors import Explained
 
@@ -34,7 +35,7 @@ class Generation:
         return f"views_g{self.number}"
 
 
-async def live_generation(connection: Connection, view: View) -> Generation:
+async def live_generation(connection: Connection, view: View | TableView) -> Generation:
     """The view's live generation; the first is made here. Raises NeedsRebuild at one of another version."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -54,7 +55,7 @@ async def live_generation(connection: Connection, view: View) -> Generation:
         return Generation(view.name, number)
 
 
-async def _first(connection: Connection, view: View) -> Generation:
+async def _first(connection: Connection, view: View | TableView) -> Generation:
     insert = (
         "INSERT INTO orderlog.generations (projection, version, state) VALUES (%s, %s, 'live') RETURNING generation"
     )
@@ -66,7 +67,7 @@ async def _first(connection: Connection, view: View) -> Generation:
     return generation
 
 
-async def _create_tables(connection: Connection, view: View, generation: Generation) -> None:
+async def _create_tables(connection: Connection, view: View | TableView, generation: Generation) -> None:
     await connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(generation.schema)))
     await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(generation.schema)))
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -76,7 +77,7 @@ async def _create_tables(connection: Connection, view: View, generation: Generat
             await connection.execute(str(CreateIndex(index).compile(dialect=dialect)).encode())
 
 
-async def _publish(connection: Connection, view: View, generation: Generation) -> None:
+async def _publish(connection: Connection, view: View | TableView, generation: Generation) -> None:
     await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(PUBLIC_SCHEMA)))
     for table in view.metadata.sorted_tables:
         name = sql.Identifier(PUBLIC_SCHEMA, table.name)

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp.web import SockSite
 from faust.web.drivers.aiohttp import Web
 
-from projections.worker import ViewWorker
+from projections.worker import Worker
 
 
 class BoundWeb(Web):  # type: ignore[misc]  # Faust has no types
@@ -18,7 +18,7 @@ class BoundWeb(Web):  # type: ignore[misc]  # Faust has no types
         return SockSite(self._runner, self.listener)
 
 
-def serve_health(app: Any, worker: ViewWorker, listener: socket.socket) -> None:
+def serve_health(app: Any, worker: Worker, listener: socket.socket) -> None:
     """Add the two pages to `app`, to be served on `listener`."""
     app.web = BoundWeb(app)
     app.web.listener = listener
@@ -32,12 +32,12 @@ def serve_health(app: Any, worker: ViewWorker, listener: socket.socket) -> None:
     async def readyz(view: Any, request: Any) -> Any:
         """Whether events flow into the view, and if not, what they wait for."""
         reason = _not_ready(app, worker)
-        partitions = sorted(tp.partition for tp in app.consumer.assignment())
+        partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == app.log_topic)
         body = {"status": "not ready" if reason else "ready", "reason": reason, "partitions": partitions}
         return view.json(body, status=503 if reason else 200)
 
 
-def _not_ready(app: Any, worker: ViewWorker) -> str | None:
+def _not_ready(app: Any, worker: Worker) -> str | None:
     if app.rebalancing or not app.tables.recovery.completed.is_set():
         return "partitions are being assigned"
     return worker.waiting_for

@@ -17,6 +17,8 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+_CLOSED_S = 0.02
+
 ReadStarts = Callable[[Mapping[int, int], Mapping[int, int]], Awaitable[Mapping[int, int]]]
 
 
@@ -68,9 +70,23 @@ class LogConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
             offsets |= wanted
         return offsets
 
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Tell the app before anything else: this worker must act as the owner of nothing until it is told anew."""
+        self.app.log_flows = None
+        self.app.on_revoked()
+        await super().on_partitions_revoked(revoked)
+
     async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> dict[Any, list[Any]]:  # noqa: ASYNC109
         # Stock getmany goes on from here, with its check that no rebalance came between fetch and delivery.
+        flows = self.app.log_flows
+        if flows is None and active_partitions is not None:
+            active_partitions = {tp for tp in active_partitions if not self._is_log(tp)}
+            if not active_partitions:
+                await self.sleep(_CLOSED_S)
+                return {}
         fetched = await super()._getmany(active_partitions, timeout)
+        if self.app.log_flows is not flows:  # it was begun before a seek that is still to come, or came meanwhile
+            fetched = {tp: records for tp, records in fetched.items() if not self._is_log(tp)}
         return {
             tp: [FetchedBatch(tp.topic, tp.partition, records)] if records and self._is_log(tp) else records
             for tp, records in fetched.items()
@@ -114,13 +130,25 @@ class ProjectionApp(faust.App):  # type: ignore[misc]  # Faust has no types
     """A Faust app that reads `log_topic` through LogConsumer.
 
     `read_starts` gets the beginnings and ends of the assigned partitions and answers where to begin.
-    It must not raise: Faust would go on without an answer, or stand still.
+    It must not raise: Faust would go on without an answer, or stand still. `on_revoked` is called when a
+    rebalance begins.
     """
 
-    def __init__(self, app_id: str, log_topic: str, read_starts: ReadStarts, **options: Any) -> None:
+    def __init__(
+        self, app_id: str, log_topic: str, read_starts: ReadStarts, on_revoked: Callable[[], None], **options: Any
+    ) -> None:
         self.log_topic = log_topic
         self.read_starts = read_starts
+        self.on_revoked = on_revoked
+        # Of the log nothing is fetched before the assignment is complete. With tables, Faust lets records flow as
+        # soon as recovery begins, seeks at its end, and then empties the queue: what was fetched in between was lost.
+        self.log_flows: object | None = None
         super().__init__(app_id, **options)
+
+    def on_rebalance_end(self) -> None:
+        """The last thing of an assignment: positions are sought, tables recovered, queues emptied."""
+        super().on_rebalance_end()
+        self.log_flows = object()
 
     def _new_transport(self) -> LogTransport:
         return LogTransport(self.conf.broker_consumer, self)

@@ -1,8 +1,9 @@
-"""The Faust worker of a view: batches from the log into Postgres, and what it does when something fails."""
+"""The Faust worker of a view: batches from the log into the view, and what it does when something fails."""
 
 import asyncio
 import gc
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -30,19 +31,37 @@ _OBJECTS = 500_000  # several batches' worth
 _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
 
-class ViewWorker:
+class Worker(ABC):
     """Keeps one generation of a view up to date. Its methods are what ProjectionApp and its agent call.
 
     `waiting_for` says what a batch is held up by, None when nothing holds it up.
     """
 
-    def __init__(self, postgres_url: str, codec: Codec, view: View, generation: Generation) -> None:
-        self._postgres_url = postgres_url
-        self._database = Database(postgres_url)
-        self._codec = codec
-        self._view = view
-        self._generation = generation
+    def __init__(self) -> None:
         self.waiting_for: str | None = None
+
+    @abstractmethod
+    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+        """Apply `records`, consecutive ones of `partition`, exactly once; None when they are no longer ours to apply.
+
+        What it raises, `judge` judges.
+        """
+
+    @abstractmethod
+    async def positions(self) -> Mapping[int, int]:
+        """{partition: next offset} of the view. Raises psycopg.OperationalError while they cannot be read."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back what batches needed."""
+
+    def let_go(self) -> None:  # noqa: B027 - a view in Postgres has nothing to let go
+        """A rebalance begins: whatever is assigned may go to another worker."""
+
+    def batches(self, stream: Any) -> AsyncGenerator[Any, None]:
+        """The batches of `stream`, in order."""
+        found: AsyncGenerator[Any, None] = stream.noack().events()
+        return found
 
     async def follow(self, stream: Any) -> None:
         """The agent: apply each batch, then acknowledge it. No exception but cancellation leaves it.
@@ -53,28 +72,28 @@ class ViewWorker:
         # nothing, took a quarter of the worker's time. More than this is only there when something is left behind.
         gc.set_threshold(_OBJECTS, 10, 10)
         try:
-            async with aclosing(decoded_ahead(stream.noack().events(), self._codec)) as batches:
+            async with aclosing(self.batches(stream)) as batches:
                 async for event in batches:
-                    await self.apply(event.message.partition, event.message.value)
-                    event.ack()
+                    if await self.apply(event.message.partition, event.message.value):
+                        event.ack()
         finally:
-            await self._database.close()
+            await self.close()
 
-    async def apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
+    async def apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
         """Apply one batch, for as long as it takes. Ends the process when it cannot be applied at all."""
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
             ):
                 with attempt:
-                    applied = await self._apply_once(partition, records)
+                    applied = await self.apply_once(partition, records)
         except Exception as error:
             batch = f"{Position(partition, records[0].offset)} to {records[-1].offset}"
             stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
         if self.waiting_for:
             log.info("projection_goes_on", partition=partition)
             self.waiting_for = None
-        if applied.deposed:
+        if applied and applied.deposed:
             log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
         return applied
 
@@ -92,20 +111,11 @@ class ViewWorker:
         log.info("reading_from", offsets=starts)
         return starts
 
-    async def _apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
-        async with self._database.connection() as connection:
-            return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
-
     async def _positions(self) -> Mapping[int, int]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(OperationalError), wait=_BACK_OFF, before_sleep=self._wait
         )
-        return await retrying(self._read_positions)
-
-    async def _read_positions(self) -> Mapping[int, int]:
-        # A connection of its own: the agent may be using the other one.
-        async with await connect(self._postgres_url) as connection:
-            return await read_positions(connection, self._generation)
+        return await retrying(self.positions)
 
     def _wait(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # tenacity calls this between attempts
@@ -113,6 +123,37 @@ class ViewWorker:
         assert isinstance(error, Exception)
         self.waiting_for = judge(error).reason
         log.warning("projection_waits", reason=self.waiting_for, attempt=state.attempt_number)
+
+
+class ViewWorker(Worker):
+    """The worker of a view in Postgres, where rows and position change in one transaction."""
+
+    def __init__(self, postgres_url: str, codec: Codec, view: View, generation: Generation) -> None:
+        super().__init__()
+        self._postgres_url = postgres_url
+        self._database = Database(postgres_url)
+        self._codec = codec
+        self._view = view
+        self._generation = generation
+
+    def batches(self, stream: Any) -> AsyncGenerator[Any, None]:
+        """See Worker. The next one is decoded while Postgres takes this one."""
+        return decoded_ahead(super().batches(stream), self._codec)
+
+    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
+        """See Worker."""
+        async with self._database.connection() as connection:
+            return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
+
+    async def positions(self) -> Mapping[int, int]:
+        """See Worker."""
+        # A connection of its own: the agent may be using the other one.
+        async with await connect(self._postgres_url) as connection:
+            return await read_positions(connection, self._generation)
+
+    async def close(self) -> None:
+        """See Worker."""
+        await self._database.close()
 
 
 def _passing(error: BaseException) -> bool:

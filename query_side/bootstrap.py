@@ -5,7 +5,8 @@ from fastapi import FastAPI
 from eventlog.settings import Settings
 from query_side.api.app import create_app
 from query_side.database import Database
-from query_side.sql import ORDERS
+from query_side.sql import ORDERS, SALES
+from query_side.stats import Stats
 from query_side.wait import Reached
 from service.serving import run_app
 from service.sockets import listen
@@ -13,7 +14,9 @@ from service.sockets import listen
 
 def build_app(settings: Settings) -> FastAPI:
     """The query API that `settings` describe."""
-    return create_app(settings, Database(settings.postgres_url), Reached(settings.postgres_url, ORDERS))
+    database = Database(settings.postgres_url)
+    sales = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions)
+    return create_app(settings, database, Reached(settings.postgres_url, ORDERS), sales)
 
 
 def serve(settings: Settings) -> None:
@@ -21,7 +24,8 @@ def serve(settings: Settings) -> None:
     listener = listen(settings.query_api_host, settings.query_api_port)
     app = build_app(settings)
 
-    async def end_streams() -> None:
+    async def end_waiting() -> None:
         app.state.reached.end()
+        app.state.stats.reached.end()
 
-    run_app(app, listener, "query-api", settings, before_stop=end_streams)
+    run_app(app, listener, "query-api", settings, before_stop=end_waiting)

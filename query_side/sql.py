@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from query_side.database import Row, Unavailable
 
 ORDERS = "orders"
+SALES = "sales"
+
+SALES_WORKERS = "SELECT partition, url FROM views.sales_workers"
 
 LIVE = """
     WITH live AS MATERIALIZED (

@@ -65,6 +65,7 @@ class Codec:
         self._lookup = lookup
         self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
         self._read = {name: _reader(name) for name in ids}
+        self._read_impersonal = {name: _impersonal_reader(name) for name in ids}
         # The event of a schema id, and the schema itself if it is not the latest.
         self._known: dict[int, tuple[str, Any]] = {i: (name, None) for name, i in ids.items()}
 
@@ -73,8 +74,8 @@ class Codec:
         header, write = self._write[type(event)]
         return write(header, event)
 
-    def decode(self, value: bytes | None) -> LogEvent:
-        """The event of a record's value. Raises DecodeError."""
+    def decode(self, value: bytes | None, *, personal: bool = True) -> LogEvent:
+        """The event of a record's value, `personal_data` left None unless `personal`. Raises DecodeError."""
         if not value or len(value) < _HEADER.size or value[0] != _MAGIC:
             raise DecodeError("the value does not start with the magic byte 0 and a schema id")
         _, schema_id = _HEADER.unpack_from(value)
@@ -82,7 +83,7 @@ class Codec:
         try:
             if older:
                 value = _brought_up(value, older, parse_schema(avro.latest(name)))
-            event, end = self._read[name](value, _HEADER.size)
+            event, end = (self._read if personal else self._read_impersonal)[name](value, _HEADER.size)
         except Exception as error:  # a reader raises whatever it stumbles over
             raise DecodeError(f"the value is not a readable {name}: {error!r}") from error
         if end > len(value):
@@ -124,6 +125,13 @@ def _reader(name: str) -> Read:
         return data
 
     return compile_reader(avro.latest(name), _EVENTS[name], _INNER, blob)
+
+
+@cache
+def _impersonal_reader(name: str) -> Read:
+    if name not in _PERSONAL:
+        return _reader(name)
+    return compile_reader(avro.latest(name), _EVENTS[name], _INNER, lambda _encoded: None)
 
 
 def _brought_up(value: bytes, older: Any, latest: Any) -> bytes:

@@ -8,11 +8,12 @@ from fastapi import FastAPI, Request, Response
 
 from eventlog.settings import Settings
 from query_side import queries
-from query_side.api import health, orders, positions, timeline
+from query_side.api import health, orders, positions, stats, timeline
 from query_side.api.conditions import NotReached
 from query_side.changes import Changes
 from query_side.database import Database, Unavailable
 from query_side.grouping import Grouped
+from query_side.stats import Stats
 from query_side.wait import Reached
 from service import problems
 
@@ -23,20 +24,21 @@ _DESCRIPTION = """Answers from views of the log, which are a little behind it. E
 the answer waits, for a bounded time, until the view is there."""
 
 
-def create_app(settings: Settings, database: Database, reached: Reached) -> FastAPI:
+def create_app(settings: Settings, database: Database, reached: Reached, sales: Stats) -> FastAPI:
     """The application; it opens `database` and listens for positions while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with database, reached.listening():
+        async with database, reached.listening(), sales:
             yield
 
     app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.state.settings, app.state.database, app.state.reached = settings, database, reached
+    app.state.stats = sales
     app.state.orders = Grouped(partial(queries.orders, database))
     news = Grouped(partial(queries.new_events, database))
     app.state.changes = Changes(news.get, reached, settings.partitions, _HEARTBEAT_S)
-    for router in (orders.router, timeline.router, positions.router, health.router):
+    for router in (orders.router, timeline.router, stats.router, positions.router, health.router):
         app.include_router(router)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(NotReached, _not_reached)

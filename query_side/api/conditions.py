@@ -9,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from eventlog.positions import parse_positions
 from query_side.wait import Reached
 
+_MIN_POSITION = "Orderlog-Min-Position"
 MIN_POSITION: dict[str, Any] = {
-    "name": "Orderlog-Min-Position",
+    "name": _MIN_POSITION,
     "in": "header",
     "required": False,
     "description": "answer only once the view reflects these records: partition:offset[,partition:offset…], "
@@ -23,14 +24,11 @@ class NotReached(Exception):
     """The view did not come to the position in time."""
 
 
-async def reach_position(request: Request, min_position: str) -> None:
-    """Wait for the view to come to Orderlog-Min-Position. Raises NotReached, RequestValidationError."""
-    if not min_position.strip():
-        return
-    reached: Reached = request.app.state.reached
-    wanted = _wanted(min_position, request.app.state.settings.partitions)
+async def reach_position(request: Request, reached: Reached) -> None:
+    """Wait until `reached` is at Orderlog-Min-Position. Raises NotReached, RequestValidationError."""
+    wanted = wanted_positions(request)
     if not await reached.wait_for(wanted, request.app.state.settings.position_wait_s):
-        raise NotReached(f"the view has not come to {min_position} yet")
+        raise NotReached(f"the view has not come to {request.headers[_MIN_POSITION]} yet")
 
 
 def is_current(if_none_match: str, etag: str) -> bool:
@@ -44,8 +42,12 @@ def refuse(location: tuple[str, str], message: str) -> NoReturn:
     raise RequestValidationError([{"type": "value_error", "loc": location, "msg": message}])
 
 
-def _wanted(min_position: str, partitions: int) -> Mapping[int, int]:
-    header = ("header", "Orderlog-Min-Position")
+def wanted_positions(request: Request) -> Mapping[int, int]:
+    """The {partition: offset} of Orderlog-Min-Position, empty without one. Raises RequestValidationError."""
+    min_position = request.headers.get(_MIN_POSITION, "")
+    if not min_position.strip():
+        return {}
+    header, partitions = ("header", _MIN_POSITION), request.app.state.settings.partitions
     try:
         wanted = parse_positions(min_position)
     except ValueError as error:

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from query_side.api.conditions import reach_position
+from query_side.wait import Reached
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -31,6 +32,12 @@ class QueryRoute(APIRoute):
     It waits for Orderlog-Min-Position before the endpoint is called.
     """
 
+    @staticmethod
+    def reached(request: Request) -> Reached:
+        """How far the view has come that is waited for."""
+        found: Reached = request.app.state.reached
+        return found
+
     def get_route_handler(self) -> _Handler:
         """What FastAPI calls for each request. Raises RequestValidationError, NotReached."""
         signature = inspect.signature(self.endpoint).parameters
@@ -38,6 +45,7 @@ class QueryRoute(APIRoute):
         annotation = signature["parameters"].annotation if "parameters" in signature else Parameters
         model: type[Parameters] = annotation.__origin__ if hasattr(annotation, "__origin__") else annotation
         takes_parameters, defaults, endpoint = "parameters" in signature, model(), self.endpoint
+        reached = self.reached
 
         async def handler(request: Request) -> Response:
             errors: list[Any] = []
@@ -57,8 +65,8 @@ class QueryRoute(APIRoute):
                 raise RequestValidationError(errors)
             if takes_parameters:
                 values["parameters"] = parameters
-            if wanted := request.headers.get("orderlog-min-position"):
-                await reach_position(request, wanted)
+            if "orderlog-min-position" in request.headers:
+                await reach_position(request, reached(request))
             response: Response = await endpoint(request, **values)
             return response
 

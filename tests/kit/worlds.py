@@ -90,12 +90,12 @@ class QueryApi(Child):
 
 
 class Worker(Child):
-    """`orders` worker as a process of its own, with JSON logs."""
+    """A projection's worker as a process of its own, with JSON logs."""
 
-    def __init__(self, settings: Settings, log_file: Path) -> None:
+    def __init__(self, settings: Settings, log_file: Path, projection: str = "orders") -> None:
         self._offset = 0
         variables = environment_of(settings.model_copy(update={"log_format": "json"}))
-        super().__init__("worker", orderlog("project", "orders"), log_file, environment=variables)
+        super().__init__("worker", orderlog("project", projection), log_file, environment=variables)
 
     def start(self) -> None:
         """Start it; `logged` then tells of this run only."""

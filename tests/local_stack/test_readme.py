@@ -42,7 +42,7 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     def answered(command: str) -> str:
         return subprocess.check_output(["sh", "-c", here_and_now(command)], text=True, timeout=30)
 
-    place, read, ship, confirm, pay, listing, events, before, customer, changes, positions = walk()
+    place, read, ship, confirm, pay, listing, events, before, customer, changes, positions, revenue = walk()
     for _ in range(2):
         placed = answered(place)
         assert "201 Created" in placed
@@ -58,8 +58,9 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     assert [event["version"] for event in json.loads(answered(events))["events"]] == [1, 2, 3]
     assert json.loads(answered(before)) == order
     assert json.loads(answered(customer))["totals"][0]["revenue"] == 998
-    (view,) = json.loads(answered(positions))["projections"]
+    view, _ = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
+    assert set(json.loads(answered(revenue))) == {"by", "revenue"}
     (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     printed = subprocess.check_output([sys.executable, "-c", here_and_now(program)], text=True, timeout=60)
     assert printed == "confirmed\n"

@@ -1,6 +1,6 @@
 """A log for tests of its readers: well-formed records, put there by a plain producer."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,12 +18,13 @@ from schemas.events import LogEvent, OrderEvent, WriterElected
 
 @dataclass
 class LogWriter:
-    """Appends events with the versions and the term a command side would give them."""
+    """Appends events with the versions and the term a command side would give them; they happen `now`."""
 
     producer: AIOKafkaProducer
     settings: Settings
     codec: Codec
     term: int = 1
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _versions: dict[str, int] = field(default_factory=dict)
 
     async def append(self, events: Iterable[OrderEvent], *, partition: int | None = None, term: int = 0) -> int:
@@ -49,7 +50,7 @@ class LogWriter:
 
     async def _send(self, event: LogEvent, partition: int, key: bytes | None, version: int, term: int) -> Any:
         subject = str(getattr(event, "order_id", "writer"))
-        about = Metadata(str(uuid4()), datetime.now(UTC), subject, version, term, str(uuid4()), "", "")
+        about = Metadata(str(uuid4()), self.now(), subject, version, term, str(uuid4()), "", "")
         return await self.producer.send(
             self.settings.topic("order.events"),
             self.codec.encode(event),

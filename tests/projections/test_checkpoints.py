@@ -11,9 +11,9 @@ import pytest
 import migrations
 from eventlog.recorded import read_record
 from eventlog.settings import Settings
+from projections.batches import Hole
 from projections.bulk import Connection
-from projections.catalogue import VIEWS
-from projections.checkpoints import Applied, Hole, apply_batch
+from projections.checkpoints import Applied, apply_batch
 from projections.database import connect
 from projections.failures import Retry, judge
 from projections.generations import Generation, NeedsRebuild, live_generation
@@ -27,7 +27,7 @@ from tests.projections.refold import next_offsets, view
 from tests.projections.refold_tables import everything, everything_of
 
 CODEC = local_codec()
-VIEW = VIEWS["orders"]
+VIEW = OrdersView()
 
 
 @dataclass

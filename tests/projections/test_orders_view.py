@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import migrations
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
-from projections.catalogue import VIEWS
 from projections.checkpoints import apply_batch
 from projections.database import connect
 from projections.generations import live_generation
+from projections.orders.view import OrdersView
 from schemas.events import Contact, LogEvent, OrderPlaced, ShippingAddressChanged
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
@@ -22,7 +22,7 @@ from tests.projections.records import records
 from tests.projections.refold_tables import everything, everything_of
 
 CODEC = local_codec()
-VIEW = VIEWS["orders"]
+VIEW = OrdersView()
 
 
 def interleaved(random: Random, orders: int) -> list[LogEvent]:

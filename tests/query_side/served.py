@@ -10,15 +10,15 @@ from fastapi import FastAPI
 
 import migrations
 from eventlog.settings import Settings
-from projections.catalogue import VIEWS
 from projections.checkpoints import apply_batch
 from projections.database import connect
 from projections.generations import live_generation
+from projections.orders.view import OrdersView
 from schemas.events import OrderEvent
 from tests.kit.codec import local_codec
 from tests.projections.records import Record, records
 
-VIEW = VIEWS["orders"]
+VIEW = OrdersView()
 
 
 class View:

@@ -182,7 +182,9 @@ async def test_what_nobody_expected_is_a_problem_too(client: httpx.AsyncClient, 
 async def test_the_description_has_every_answer(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     order = {f"/orders/{{order_id}}{rest}" for rest in ("", "/events", "/changes")}
-    assert paths.keys() == {"/orders", *order, "/customers/{customer_id}", "/positions", "/healthz", "/readyz"}
+    stats = {f"/stats/{name}" for name in ("orders-by-status", "revenue", "top-skus", "top-customers")}
+    others = {"/customers/{customer_id}", "/positions", "/healthz", "/readyz"}
+    assert paths.keys() == {"/orders", *order, *stats, *others}
     responses = paths["/orders/{order_id}"]["get"]["responses"]
     assert responses.keys() == {"200", "304", "404", "422", "503"}
     assert "application/problem+json" in responses["422"]["content"]

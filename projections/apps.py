@@ -1,0 +1,104 @@
+"""The Faust app of a view, put together for bootstrap.py: one way for views in Postgres, one for views in tables."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eventlog import topic_admin
+from eventlog.identity import LogIdentity
+from eventlog.settings import Settings
+from projections.announcing import Announcer
+from projections.changelog import Changelog, changelog_topic
+from projections.fenced_table import FencedTable
+from projections.generations import Generation
+from projections.health import serve_health
+from projections.recovery_watchdog import watch_recovery
+from projections.table_pages import serve_tables
+from projections.table_view import TableView
+from projections.table_worker import TableWorker
+from projections.transport import ProjectionApp
+from projections.view import View
+from projections.worker import ViewWorker, Worker
+from schemas.codec import Codec
+from schemas.topics import ORDER_EVENTS
+
+_RECOVERY_STILL_S = 60.0
+_RECOVERY_QUEUE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every worker is made of; `folder` is its own, on `listener` it answers."""
+
+    settings: Settings
+    codec: Codec
+    identity: LogIdentity
+    generation: Generation
+    listener: socket.socket
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """Where the worker listens."""
+        host, port = self.listener.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+
+def view_app(parts: Parts, view: View) -> ProjectionApp:
+    """The app of a view in Postgres."""
+    worker = ViewWorker(parts.settings.postgres_url, parts.codec, view, parts.generation)
+    return _app(parts, worker, {"broker_max_poll_records": 5_000})
+
+
+async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
+    """The app of a view in a table, whose changelog topic is made here. Raises TopicMismatch, KafkaError."""
+    settings = parts.settings
+    announcer = Announcer(settings.postgres_url, view, parts.generation, settings.worker_advertised_url or parts.url)
+    worker = TableWorker(announcer, parts.codec, view, parts.generation)
+    # Writes cost by their number, so batches are as large as memory allows.
+    app = _app(parts, worker, {"broker_max_poll_records": 50_000})
+    # The log's id and the code's version: a changelog left over from another log or another fold is not ours.
+    worker.table = FencedTable(app, f"{view.name}-{view.version}-{parts.identity.topic_id.hex[:8]}", worker)
+    topic = worker.table.changelog
+    declared = changelog_topic(topic.removeprefix(settings.topic_prefix), owner=f"projections/{view.name}")
+    await topic_admin.apply(settings, [declared])
+    worker.changelog = Changelog(settings.kafka_bootstrap, topic, settings.produce_deadline_s)
+    # Faust's own has room for as many rows as a stream for messages, which for batches is next to nothing.
+    app.tables._changelog_queue = app.FlowControlQueue(maxsize=_RECOVERY_QUEUE, clear_on_resume=True)
+    app.task(lambda: watch_recovery(app, _RECOVERY_STILL_S))
+    serve_tables(app, worker, view)
+    return app
+
+
+def _app(parts: Parts, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
+    topic = parts.settings.topic(ORDER_EVENTS.name)
+    options = {**_options(parts.settings, parts.generation, parts.folder), **options}
+    app_id = f"{parts.settings.topic_prefix}projection-{parts.generation.projection}"
+    app = ProjectionApp(app_id, topic, worker.read_starts, worker.let_go, **options)
+    app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
+    serve_health(app, worker, parts.listener)
+    return app
+
+
+def _options(settings: Settings, generation: Generation, folder: Path) -> dict[str, Any]:
+    return {
+        "version": generation.number,
+        "broker": ";".join(f"kafka://{host}" for host in settings.kafka_bootstrap.split(",")),
+        "datadir": str(folder),
+        # A dead worker is found by its session; Faust's own default would take a minute.
+        "broker_heartbeat_interval": 0.5,
+        "broker_session_timeout": 6.0,
+        # Reaching it is a dead end: aiokafka leaves the group and, having no assignment, never rejoins.
+        "broker_max_poll_interval": 86_400.0,
+        "consumer_max_fetch_size": 8 * 1024 * 1024,
+        "consumer_auto_offset_reset": "earliest",
+        "store": "rocksdb://",
+        "stream_buffer_maxsize": 2,  # batches
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_stats_enabled": False,
+        "web_router_enabled": False,
+    }

@@ -1,0 +1,1 @@
+"""The `sales` projection: what all orders come to, in tables of sums."""
