@@ -285,7 +285,8 @@ async def test_what_nobody_expected_is_a_problem_too(client: httpx.AsyncClient, 
 
 async def test_the_description_has_every_answer(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
-    assert paths.keys() == {"/orders", "/orders/{order_id}", "/positions", "/healthz", "/readyz"}
+    stats = {f"/stats/{name}" for name in ("orders-by-status", "revenue", "top-skus", "top-customers")}
+    assert paths.keys() == {"/orders", "/orders/{order_id}", "/positions", "/healthz", "/readyz"} | stats
     responses = paths["/orders/{order_id}"]["get"]["responses"]
     assert responses.keys() == {"200", "304", "404", "422", "503"}
     assert "application/problem+json" in responses["422"]["content"]
