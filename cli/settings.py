@@ -13,6 +13,7 @@ _ENDPOINTS = (
     "query_api_port",
     "worker_host",
     "worker_port",
+    "sales_worker_port",
     "partitions",
     "topic_prefix",
 )
