@@ -7,28 +7,34 @@ lock is not enough: a batch of another owner may be in a transaction of its own 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter, read_record
 from projections.bulk import Connection
+from projections.failures import Hole
 from projections.generations import Generation
+from projections.parking import Failure, ToPark, held_orders, is_park, park, require_few
+from projections.parking_isolation import apply_each, order_id_of, read_each
 from projections.view import EventFailed, View
 from schemas.codec import Codec
+from schemas.events import WriterElected
 
 POSITIONS_CHANNEL = "orderlog_positions"
-
-
-class Hole(Exception):
-    """Records are missing between the view's position and what the log delivered."""
+MOST_PARKED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a batch came to: the position after it, the records that were new to the view, those of a deposed term."""
+    """What a batch came to: the position after it, the records that were new to the view.
+
+    `deposed` of them are of a deposed term, `parked` of them were set aside.
+    """
 
     next_offset: int
     records: int
     deposed: int = 0
+    parked: int = 0
 
 
 async def apply_batch(
@@ -38,23 +44,101 @@ async def apply_batch(
     codec: Codec,
     partition: int,
     records: Sequence[KafkaRecord],
+    most_parked: int = MOST_PARKED,
 ) -> Applied:
     """Apply `records`, consecutive ones of `partition`, exactly once, however often they are delivered.
 
-    Raises Hole or EventFailed; the transaction is then rolled back.
+    What cannot be read or applied is parked, later events of the same order with it. Raises Hole, TooManyParked
+    when that would be more than `most_parked` orders, and whatever is no event's fault; the transaction is then
+    rolled back.
     """
+    turn = _Turn(connection, view, generation, codec, partition, most_parked)
+    try:
+        async with connection.transaction():
+            return await turn.apply(records, careful=False)
+    except Exception as error:
+        if not is_park(error):
+            raise
     async with connection.transaction():
-        next_offset, term = await _lock(connection, generation, partition)
+        return await turn.apply(records, careful=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One partition, to be applied to within one transaction."""
+
+    connection: Connection
+    view: View
+    generation: Generation
+    codec: Codec
+    partition: int
+    most_parked: int
+
+    async def apply(self, records: Sequence[KafkaRecord], *, careful: bool) -> Applied:
+        """Apply `records`. Unless `careful`, one event that fails fails them all."""
+        next_offset, term = await lock(self.connection, self.generation, self.partition)
         fresh = [record for record in records if record.offset >= next_offset]
         if not fresh:
             return Applied(next_offset, 0)
-        _require_dense(partition, next_offset, fresh)
+        _require_dense(self.partition, next_offset, fresh)
         terms = TermFilter(term)
-        events = [event for event in (_read(codec, partition, record) for record in fresh) if terms.admits(event)]
-        await view.apply(connection, generation.schema, _handled(view, events))
+        held = await held_orders(self.connection, self.generation, self.partition)
+        parked = await self._fold(fresh, terms, dict.fromkeys(held, next_offset), careful=careful)
         reached = fresh[-1].offset + 1
-        await _advance(connection, generation, Position(partition, reached), terms.term)
-    return Applied(reached, len(fresh), terms.dropped)
+        await _advance(self.connection, self.generation, Position(self.partition, reached), terms.term)
+        return Applied(reached, len(fresh), terms.dropped, parked)
+
+    async def _fold(
+        self, fresh: Sequence[KafkaRecord], terms: TermFilter, held: dict[UUID, int], *, careful: bool
+    ) -> int:
+        """Apply what can be applied of `fresh`, park the rest, and return how many those are.
+
+        `held` says from which offset on the records of an order are parked.
+        """
+        if careful:
+            events, parked = read_each(self.codec, self.partition, fresh, terms)
+        else:
+            read = (_read(self.codec, self.partition, record) for record in fresh)
+            events, parked = [event for event in read if terms.admits(event)], []
+        for one in parked:
+            if one.order_id:
+                held.setdefault(one.order_id, one.record.offset)
+        failures = await self._apply([event for event in events if not _is_held(event, held)], careful=careful)
+        held |= {order_id: failure.offset for order_id, failure in failures.items()}
+        if held:
+            require_few(self.partition, held, self.most_parked)
+            parked += _behind(fresh, [event for event in events if _is_held(event, held)], failures)
+        if parked:
+            await park(self.connection, self.generation, self.partition, parked)
+        return len(parked)
+
+    async def _apply(self, events: Sequence[RecordedEvent], *, careful: bool) -> dict[UUID, Failure]:
+        handled = [recorded for recorded in events if type(recorded.event) in self.view.handles]
+        if careful:
+            return await apply_each(self.connection, self.view, self.generation.schema, handled)
+        if handled:
+            await self.view.apply(self.connection, self.generation.schema, handled)
+        return {}
+
+
+def _is_held(recorded: RecordedEvent, held: Mapping[UUID, int]) -> bool:
+    if not held or isinstance(recorded.event, WriterElected):
+        return False
+    since = held.get(recorded.event.order_id)
+    return since is not None and recorded.position.offset >= since
+
+
+def _behind(
+    fresh: Sequence[KafkaRecord], held: Sequence[RecordedEvent], failures: Mapping[UUID, Failure]
+) -> list[ToPark]:
+    """The records of the events `held`, each with its failure if it is the one that failed."""
+    parked = []
+    for recorded in held:
+        order_id, offset = order_id_of(recorded), recorded.position.offset
+        failure = failures.get(order_id)
+        record = fresh[offset - fresh[0].offset]  # offsets are dense
+        parked.append(ToPark(record, order_id, failure if failure and failure.offset == offset else None))
+    return parked
 
 
 async def read_positions(connection: Connection, generation: Generation) -> Mapping[int, int]:
@@ -79,11 +163,8 @@ def _read(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
         raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error
 
 
-def _handled(view: View, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
-    return [recorded for recorded in events if type(recorded.event) in view.handles]
-
-
-async def _lock(connection: Connection, generation: Generation, partition: int) -> tuple[int, int]:
+async def lock(connection: Connection, generation: Generation, partition: int) -> tuple[int, int]:
+    """Lock the position of `partition` until the transaction ends: its next offset, and the term before it."""
     key = [generation.projection, generation.number, partition]
     select = """
         SELECT next_offset, term FROM orderlog.checkpoints

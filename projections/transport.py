@@ -9,7 +9,7 @@ It overrides methods of faust-streaming 0.15.3 that are not public; the version 
 tests/projections/test_worker.py runs it against a real broker.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +114,11 @@ class ProjectionApp(faust.App):  # type: ignore[misc]  # Faust has no types
     """A Faust app that reads `log_topic` through LogConsumer.
 
     `read_starts` gets the beginnings and ends of the assigned partitions and answers where to begin.
-    It must not raise: Faust would go on without an answer, or stand still.
+    It must not raise: Faust would go on without an answer, or stand still. `beside` is what is to run while the
+    app does, from before its start on.
     """
+
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
 
     def __init__(self, app_id: str, log_topic: str, read_starts: ReadStarts, **options: Any) -> None:
         self.log_topic = log_topic

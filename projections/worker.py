@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +13,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if
 
 from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord
+from eventlog.settings import Settings
 from projections.checkpoints import Applied, apply_batch, read_positions
 from projections.database import Database, connect
 from projections.failures import Retry, judge
 from projections.generations import Generation
+from projections.metrics import Metrics
+from projections.parking import count_held
+from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
 from projections.stopping import stop_at_once
 from projections.view import View
@@ -23,24 +28,37 @@ from schemas.codec import Codec
 
 log = structlog.get_logger()
 
-# Well under Faust's broker_request_timeout (90 s), at whose end it would stand still without a word.
-START_TIMEOUT_S = 60.0
 _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
 
 class ViewWorker:
     """Keeps one generation of a view up to date. Its methods are what ProjectionApp and its agent call.
 
-    `waiting_for` says what a batch is held up by, None when nothing holds it up.
+    `waiting_for` says what a batch is held up by, None when nothing holds it up. `ages` are, by partition, how old
+    the first record of the last batch was when it was applied, in seconds. `on_parked` is called after events were
+    set aside.
     """
 
-    def __init__(self, postgres_url: str, codec: Codec, view: View, generation: Generation) -> None:
-        self._postgres_url = postgres_url
-        self._database = Database(postgres_url)
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        schemas: SchemaLookup,
+        view: View,
+        generation: Generation,
+        metrics: Metrics,
+        on_parked: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._database = Database(settings.postgres_url)
         self._codec = codec
+        self._schemas = schemas
         self._view = view
         self._generation = generation
+        self._metrics = metrics
+        self._on_parked = on_parked
         self.waiting_for: str | None = None
+        self.ages: dict[int, float] = {}
 
     async def follow(self, stream: Any) -> None:
         """The agent: apply each batch, then acknowledge it. No exception but cancellation leaves it.
@@ -61,52 +79,74 @@ class ViewWorker:
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
             ):
                 with attempt:
-                    applied = await self._apply_once(partition, records)
+                    applied = await self._schemas.around(lambda: self._apply_once(partition, records))
         except Exception as error:
             batch = f"{Position(partition, records[0].offset)} to {records[-1].offset}"
             stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
         if self.waiting_for:
             log.info("projection_goes_on", partition=partition)
             self.waiting_for = None
-        if applied.deposed:
-            log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
+        self._count(partition, records[0], applied)
         return applied
 
     async def read_starts(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
         """Where to begin in each partition of `beginnings`. Ends the process when there is no right place."""
+        wait_s = self._settings.start_wait_s
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                starts = start_offsets(await self._positions(), beginnings, ends)
+            # At the end of its broker_request_timeout (90 s), Faust would stand still without a word.
+            async with asyncio.timeout(wait_s):
+                starts = start_offsets(await self._positions_at_last(), beginnings, ends)
         except TimeoutError:
-            stop_at_once("projection_stopped", reason=f"Postgres did not answer for {START_TIMEOUT_S:.0f} s")
+            stop_at_once("projection_stopped", reason=f"Postgres did not answer for {wait_s:g} s")
         except PositionRefused as refused:
             stop_at_once("projection_stopped", reason=str(refused))
         except Exception as error:
             stop_at_once("projection_stopped", reason="the view's positions cannot be read", exc_info=error)
+        self.waiting_for = None
+        self.ages.clear()
         log.info("reading_from", offsets=starts)
         return starts
+
+    async def positions(self) -> Mapping[int, int]:
+        """{partition: next offset} of the view. Raises psycopg.OperationalError."""
+        # A connection of its own: the agent may be using the other one.
+        async with await connect(self._settings.postgres_url) as connection:
+            self._metrics.parked_orders.put(await count_held(connection, self._generation))
+            return await read_positions(connection, self._generation)
 
     async def _apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
         async with self._database.connection() as connection:
             with _uncollected():
-                return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
+                most = self._settings.max_parked_orders
+                return await apply_batch(
+                    connection, self._view, self._generation, self._codec, partition, records, most
+                )
 
-    async def _positions(self) -> Mapping[int, int]:
+    async def _positions_at_last(self) -> Mapping[int, int]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(OperationalError), wait=_BACK_OFF, before_sleep=self._wait
         )
-        return await retrying(self._read_positions)
+        return await retrying(self.positions)
 
-    async def _read_positions(self) -> Mapping[int, int]:
-        # A connection of its own: the agent may be using the other one.
-        async with await connect(self._postgres_url) as connection:
-            return await read_positions(connection, self._generation)
+    def _count(self, partition: int, first: KafkaRecord, applied: Applied) -> None:
+        self.ages[partition] = max(time.time() - first.timestamp / 1000, 0.0)
+        self._metrics.batches.add()
+        self._metrics.applied.add(applied.records - applied.deposed - applied.parked)
+        self._metrics.deposed.add(applied.deposed)
+        self._metrics.parked.add(applied.parked)
+        if applied.deposed:
+            log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
+        if applied.parked:
+            log.error("events_parked", partition=partition, count=applied.parked, see="orderlog dlq list")
+            self._on_parked()
 
     def _wait(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # tenacity calls this between attempts
         error = state.outcome.exception()
         assert isinstance(error, Exception)
-        self.waiting_for = judge(error).reason
+        verdict = judge(error)
+        self.waiting_for = verdict.reason
+        self._metrics.retries.add(cause=verdict.cause if isinstance(verdict, Retry) else "postgres")
         log.warning("projection_waits", reason=self.waiting_for, attempt=state.attempt_number)
 
 

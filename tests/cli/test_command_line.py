@@ -22,14 +22,21 @@ def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-VERBS = ("up", "down", "status", "demo", "serve", "project", "topics", "schemas", "migrate", "log", "config")
+VERBS = ("up", "down", "status", "demo", "serve", "project", "topics", "schemas", "migrate", "log", "dlq", "config")
 
 
 def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
     shown = orderlog("--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert [verb for verb in VERBS if verb not in shown.stdout] == []
-    for verb in (*((verb,) for verb in VERBS), ("topics", "plan"), ("schemas", "check"), ("log", "tail")):
+    for verb in (
+        *((verb,) for verb in VERBS),
+        ("topics", "plan"),
+        ("schemas", "check"),
+        ("log", "tail"),
+        ("dlq", "redrive"),
+        ("dlq", "discard"),
+    ):
         assert CliRunner().invoke(app, [*verb, "--help"]).exit_code == 0
 
 
