@@ -129,10 +129,11 @@ async def _parked(selection: Any) -> "list[ParkedEvent]":
 
 
 async def _on_parking(work: "Callable[[Parking], Awaitable[list[Outcome]]]") -> "list[Outcome]":
-    from projections.bootstrap import parking
+    from projections.catalogue import VIEWS
+    from projections.parking_redrive import open_parking
 
-    async with parking(settings.of_running_stack()) as opened:
-        return await work(opened)
+    async with open_parking(settings.of_running_stack(), VIEWS) as parking:
+        return await work(parking)
 
 
 def _print_table(parked: "Iterable[ParkedEvent]") -> None:

@@ -5,8 +5,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -26,7 +25,6 @@ from projections.metrics import Metrics
 from projections.parking import count_held
 from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
-from projections.parking_redrive import Parking
 from projections.schema_lookup import SchemaLookup
 from projections.stopping import stop_at_once
 from projections.transport import ProjectionApp
@@ -83,15 +81,6 @@ async def _run(view: View, settings: Settings, listener: socket.socket) -> None:
         starting.cancel()
         return
     await _follow_until(stopping, await starting, listener)
-
-
-@asynccontextmanager
-async def parking(settings: Settings) -> AsyncIterator[Parking]:
-    """What is parked of all views, to be worked on. Raises NotRegistered, RegistryUnavailable, psycopg.Error."""
-    schemas = SchemaLookup(Registry(settings.registry_url).schema)
-    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
-    async with await connect(settings.postgres_url) as connection:
-        yield Parking(connection, codec, schemas, VIEWS)
 
 
 async def build_app(view: View, settings: Settings, listener: socket.socket) -> ProjectionApp:

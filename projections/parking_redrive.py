@@ -4,15 +4,19 @@ Each order in one transaction, under the lock that the live worker takes: no bat
 in between, so what follows live finds the order either parked or level. Killed anywhere, it is as if not begun.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import psycopg
 
 from eventlog.recorded import RecordedEvent, from_headers, read_record
+from eventlog.settings import Settings
 from projections.bulk import Connection
 from projections.checkpoints import lock
+from projections.database import connect
 from projections.generations import Generation
 from projections.parking import Failure, is_park
 from projections.parking_isolation import apply_in_turn, attempt
@@ -21,6 +25,8 @@ from projections.schema_lookup import SchemaLookup
 from projections.view import View
 from schemas.codec import Codec
 from schemas.errors import BadInput
+from schemas.publish import load_codec
+from schemas.registry import Registry
 
 _RESOLVE = """
     UPDATE orderlog.parked_events SET state = %s, resolved_at = now()
@@ -49,6 +55,15 @@ class Outcome:
     discarded: int = 0
     left: int = 0
     reason: str | None = None
+
+
+@asynccontextmanager
+async def open_parking(settings: Settings, views: dict[str, View]) -> "AsyncIterator[Parking]":
+    """What is parked of `views`, to be worked on. Raises NotRegistered, RegistryUnavailable, psycopg.Error."""
+    schemas = SchemaLookup(Registry(settings.registry_url).schema)
+    codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
+    async with await connect(settings.postgres_url) as connection:
+        yield Parking(connection, codec, schemas, views)
 
 
 class Parking:

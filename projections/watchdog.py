@@ -22,7 +22,7 @@ from schemas.topics import ORDER_EVENTS
 
 log = structlog.get_logger()
 
-_ANSWER_S = 10.0
+_ANSWER_S = 5.0
 
 
 class Watchdog:
@@ -56,7 +56,8 @@ class Watchdog:
         try:
             while True:
                 # Should something hold up the loop, a thread of the interpreter's prints where it is, and ends it.
-                faulthandler.dump_traceback_later(self._settings.stuck_after_s + _ANSWER_S, exit=True)
+                longest_look_s = 2 * _ANSWER_S + self._settings.watch_every_s
+                faulthandler.dump_traceback_later(self._settings.stuck_after_s + longest_look_s, exit=True)
                 self._take(await self._look())
                 await asyncio.sleep(self._settings.watch_every_s)
         finally:

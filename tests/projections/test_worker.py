@@ -109,7 +109,7 @@ async def test_it_waits_while_postgres_is_away(settings: Settings, tmp_path: Pat
             await caught_up(settings, worker)
         assert view(settings) == await folded_log(settings, codec)
         ready = await eventually(lambda: is_ready(url), worker)
-        assert ready == {"status": "ready", "reason": None, "partitions": [0, 1, 2], "state": "idle", "lag_events": 0}
+        assert (ready["status"], ready["reason"], ready["partitions"]) == ("ready", None, [0, 1, 2])
         worker.stop()
 
 
