@@ -6,7 +6,7 @@ lock is not enough: a batch of another owner may be in a transaction of its own 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from eventlog.positions import Position
@@ -28,13 +28,14 @@ MOST_PARKED = 1_000
 class Applied:
     """What a batch came to: the position after it, the records that were new to the view.
 
-    `deposed` of them are of a deposed term, `parked` of them were set aside.
+    `deposed` of them are of a deposed term, `parked` of them were set aside, the first for this `reason`.
     """
 
     next_offset: int
     records: int
     deposed: int = 0
     parked: int = 0
+    reason: str | None = field(default=None, compare=False)
 
 
 async def apply_batch(
@@ -86,12 +87,13 @@ class _Turn:
         parked = await self._fold(fresh, terms, dict.fromkeys(held, next_offset), careful=careful)
         reached = fresh[-1].offset + 1
         await _advance(self.connection, self.generation, Position(self.partition, reached), terms.term)
-        return Applied(reached, len(fresh), terms.dropped, parked)
+        reasons = [one.failure.reason for one in parked if one.failure]
+        return Applied(reached, len(fresh), terms.dropped, len(parked), reasons[0] if reasons else None)
 
     async def _fold(
         self, fresh: Sequence[KafkaRecord], terms: TermFilter, held: dict[UUID, int], *, careful: bool
-    ) -> int:
-        """Apply what can be applied of `fresh`, park the rest, and return how many those are.
+    ) -> list[ToPark]:
+        """Apply what can be applied of `fresh`, park the rest, and return that.
 
         `held` says from which offset on the records of an order are parked.
         """
@@ -110,7 +112,7 @@ class _Turn:
             parked += _behind(fresh, [event for event in events if _is_held(event, held)], failures)
         if parked:
             await park(self.connection, self.generation, self.partition, parked)
-        return len(parked)
+        return parked
 
     async def _apply(self, events: Sequence[RecordedEvent], *, careful: bool) -> dict[UUID, Failure]:
         handled = [recorded for recorded in events if type(recorded.event) in self.view.handles]
@@ -180,6 +182,15 @@ async def lock(connection: Connection, generation: Generation, partition: int) -
         row = await (await connection.execute(select, key)).fetchone()
     assert row is not None  # inserted just now, by us or by another worker
     return row[0], row[1]
+
+
+async def announce(connection: Connection, generation: Generation, partition: int) -> None:
+    """Notify whoever waits for the view to change, though its position did not move."""
+    query = """
+        SELECT pg_notify(%s, format('%%s:%%s:%%s', projection, partition, next_offset - 1)) FROM orderlog.checkpoints
+        WHERE projection = %s AND generation = %s AND partition = %s
+    """
+    await connection.execute(query, [POSITIONS_CHANNEL, generation.projection, generation.number, partition])
 
 
 async def _advance(connection: Connection, generation: Generation, reached: Position, term: int) -> None:

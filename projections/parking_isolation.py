@@ -101,10 +101,11 @@ def _counts(record: KafkaRecord, terms: TermFilter) -> bool:
     about = _metadata(record)
     if about is None:
         return True
-    if about.term < terms.term:
+    barrier = record.key is None and about.version == 0
+    if about.term < terms.term or (barrier and about.term == terms.term):
         terms.dropped += 1
         return False
-    if record.key is None and about.version == 0:
+    if barrier:
         terms.term = about.term
     return True
 

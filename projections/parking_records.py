@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.errors import UndefinedTable
 from psycopg.rows import dict_row
 
 from eventlog.positions import Position
 from eventlog.recorded import Header
 from projections.bulk import Connection
 from projections.parking import STILL_PARKED, from_array
-from schemas.errors import BadInput
+from schemas.errors import BadInput, Explained
 
 
 class NotParked(BadInput):
@@ -138,7 +139,10 @@ async def _select(
 ) -> list[ParkedEvent]:
     query = sql.SQL('SELECT * FROM orderlog.parked_events WHERE {} ORDER BY generation, partition, "offset"')
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query.format(sql.SQL(" AND ").join(conditions)), values)
+        try:
+            await cursor.execute(query.format(sql.SQL(" AND ").join(conditions)), values)
+        except UndefinedTable as error:
+            raise Explained("the database lacks tables of orderlog; run: orderlog migrate") from error
         return [from_row(row) for row in await cursor.fetchall()]
 
 

@@ -15,7 +15,7 @@ import psycopg
 from eventlog.recorded import RecordedEvent, from_headers, read_record
 from eventlog.settings import Settings
 from projections.bulk import Connection
-from projections.checkpoints import lock
+from projections.checkpoints import announce, lock
 from projections.database import connect
 from projections.generations import Generation
 from projections.parking import Failure, is_park
@@ -180,6 +180,7 @@ class Parking:
     async def _settle(self, held: Held, state: str, done: Sequence[ParkedEvent], failure: Failure | None) -> None:
         place = (held.generation, held.partition)
         await self._connection.execute(_RESOLVE, [state, *place, [row.offset for row in done]])
+        await announce(self._connection, _generation(held), held.partition)
         if failure:
             values = [failure.reason, failure.traceback, *place, failure.offset]
             await self._connection.execute(_FAILED_AGAIN, values)

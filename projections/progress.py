@@ -28,8 +28,9 @@ class Observation:
     """A look at a worker `at` a time of a monotonic clock, in seconds.
 
     `positions` are the view's next offsets, whoever moved them; `ends` the log's. `assigning` is from the loss of
-    partitions until events flow again. `waiting_for` is what does not answer. `ages` says how old the first record
-    of the last batch of a partition was when it was applied, in seconds.
+    partitions until events flow again, `recovered` how far the recovery of tables has come, which is part of that.
+    `waiting_for` is what does not answer. `ages` says how old the first record of the last batch of a partition was
+    when it was applied, in seconds.
     """
 
     at: float
@@ -37,6 +38,7 @@ class Observation:
     ends: Mapping[int, int] = field(default_factory=dict)
     assigned: Set[int] = frozenset()
     assigning: bool = False
+    recovered: int = 0
     waiting_for: str | None = None
     ages: Mapping[int, float] = field(default_factory=dict)
 
@@ -58,6 +60,7 @@ class Progress:
         self._bounds = bounds
         self._partitions: dict[int, _Partition] = {}
         self._assigning_since: float | None = None
+        self._recovered = 0
 
     def observe(self, seen: Observation) -> Standing:
         """The worker's standing at the time of `seen`."""
@@ -68,13 +71,13 @@ class Progress:
             self._assigning_since = None
             return Standing("waiting", seen.waiting_for)
         if seen.assigning:
-            return self._assigning(seen.at)
+            return self._assigning(seen.at, seen.recovered)
         self._assigning_since = None
         return self._following(seen)
 
-    def _assigning(self, at: float) -> Standing:
-        if self._assigning_since is None:
-            self._assigning_since = at
+    def _assigning(self, at: float, recovered: int) -> Standing:
+        if self._assigning_since is None or recovered != self._recovered:
+            self._assigning_since, self._recovered = at, recovered
         if at - self._assigning_since > self._bounds.assignment_s:
             why = f"for {self._bounds.assignment_s:g} s no partitions were assigned, or no events came of them"
             return Standing("stuck", why)

@@ -137,7 +137,7 @@ class ViewWorker:
         if applied.deposed:
             log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
         if applied.parked:
-            log.error("events_parked", partition=partition, count=applied.parked, see="orderlog dlq list")
+            log.error("events_parked", partition=partition, count=applied.parked, reason=applied.reason)
             self._on_parked()
 
     def _wait(self, state: RetryCallState) -> None:

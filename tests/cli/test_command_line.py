@@ -49,6 +49,10 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("project", "dinner"), {}, "there is: orders"),
         (("log", "tail", "--order", "42"), {}, "'--order': Input should be a valid UUID"),
         (("demo", "--orders-per-second", "0"), {}, "orders-per-second"),
+        (("dlq", "redrive"), {}, "say which parked events: one position (partition:offset), one order, or all"),
+        (("dlq", "redrive", "3:1", "--all"), {}, "say which parked events"),
+        (("dlq", "show", "x"), {}, "'x' is not a position; write partition:offset, for example 3:1207"),
+        (("dlq", "discard", "3:1"), {}, "say --yes, or --dry-run"),
         (("status",), {"ORDERLOG_PARTITIONS": "many"}, "ORDERLOG_PARTITIONS='many'"),
         (("config",), {"ORDERLOG_LOG_FORMAT": "xml"}, "ORDERLOG_LOG_FORMAT='xml'"),
     ],
@@ -139,4 +143,5 @@ def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) ->
     assert "every schema is registered" in run("schemas", "check")
     assert "0001" in run("migrate")
     assert "nothing to migrate" in run("migrate")
+    assert run("dlq", "list") == "nothing is parked\n"
     assert run("log", "tail", "--from-start", "--no-follow") == ""

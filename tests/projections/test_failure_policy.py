@@ -102,20 +102,26 @@ async def metrics(url: str) -> dict[str, float]:
     return found
 
 
-async def dlq(settings: Settings, *arguments: str, code: int = 0) -> Any:
-    """What `orderlog dlq … --json` answers; what it says on standard error when there is no answer."""
+async def told(settings: Settings, *arguments: str, code: int = 0) -> str:
+    """What `orderlog dlq …` says; on standard error, when it says nothing else."""
 
     def run() -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             for name, value in environment_of(settings).items():
                 patch.setenv(name, value)
-            returned = explained(lambda: app(["dlq", *arguments, "--json"], standalone_mode=False))
+            returned = explained(lambda: app(["dlq", *arguments], standalone_mode=False))
         return returned, out.getvalue(), err.getvalue()
 
     returned, out, err = await asyncio.to_thread(run)
     assert returned == code, err
-    return json.loads(out) if out else err
+    return out or err
+
+
+async def dlq(settings: Settings, *arguments: str, code: int = 0) -> Any:
+    """What `orderlog dlq … --json` answers."""
+    said = await told(settings, *arguments, "--json", code=code)
+    return json.loads(said) if said.startswith("{") else said
 
 
 def execute(settings: Settings, *statements: str) -> None:
@@ -168,15 +174,18 @@ async def test_poison_in_the_traffic_parks_one_order_and_a_redrive_brings_it_bac
             await eventually(lambda: _parked_orders(url, 2), worker)
             sent = await notices(settings, 3)
             assert {str(order.order_id).encode(), None} == {one.key for one in sent}
-            told = {name: value.decode() for name, value in sent[0].headers if name.startswith("parked_")}
-            assert (told["parked_by"], told["parked_generation"]) == ("orders", "1")
-            assert {"parked_position", "parked_reason", "parked_attempts"} < set(told)
+            headers = {name: value.decode() for name, value in sent[0].headers if name.startswith("parked_")}
+            assert (headers["parked_by"], headers["parked_generation"]) == ("orders", "1")
+            assert {"parked_position", "parked_reason", "parked_attempts"} < set(headers)
 
             assert (await dlq(settings, "redrive", "--all", code=1))["outcomes"][0]["applied"] == 0
             execute(settings, "ALTER TABLE views_g1.orders DROP CONSTRAINT cheap")
+            for words in (str(order.order_id), f"{home}:{at}", "failed", "behind", "check constraint"):
+                assert words in await told(settings, "list")
+            assert "Traceback" in await told(settings, "show", f"{home}:{at}")
             redrive = ("redrive", "--order", str(order.order_id))
             assert (await dlq(settings, *redrive, "--dry-run"))["outcomes"][0]["applied"] == 2
-            assert (await dlq(settings, *redrive))["outcomes"][0]["applied"] == 2
+            assert "2 applied" in await told(settings, *redrive)
             assert "is not parked" in await dlq(settings, *redrive, code=2)
             where = f"{(home + 1) % settings.partitions}:{stray}"
             assert "--yes" in await dlq(settings, "discard", where, code=2)

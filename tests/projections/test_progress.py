@@ -61,6 +61,11 @@ def test_an_assignment_that_does_not_come_is_stuck_after_the_bound() -> None:
     assert states(assigning[0], look(20, 5, 9), *assigning[1:]) == ["assigning", "following", "assigning", "assigning"]
 
 
+def test_tables_that_are_being_recovered_take_as_long_as_they_take() -> None:
+    recovering = [Observation(20 * n, assigning=True, recovered=n) for n in range(9)]
+    assert states(*recovering, Observation(191, assigning=True, recovered=8))[-2:] == ["assigning", "stuck"]
+
+
 def test_a_worker_without_partitions_is_judged_by_whether_anybody_moves_them() -> None:
     def nothing_assigned(at: float, position: int) -> Observation:
         return Observation(at, {0: position}, {0: 100})
