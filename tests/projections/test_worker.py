@@ -91,6 +91,8 @@ async def test_two_workers_share_the_partitions_and_take_over(
 
 
 async def test_it_waits_while_postgres_is_away(settings: Settings, tmp_path: Path) -> None:
+    """For longer than its session and than it may stand still: it stays in its group, and is not taken for stuck."""
+    settings = settings.model_copy(update={"stuck_after_s": 3.0, "watch_every_s": 0.5})
     with own_postgres(settings, tmp_path) as (postgres, settings):
         worker = Worker(settings, tmp_path / "worker.log")
         codec, random = await prepare(settings), Random(5)
@@ -99,9 +101,12 @@ async def test_it_waits_while_postgres_is_away(settings: Settings, tmp_path: Pat
             await writer.append([placed()])
             await applied(settings, worker, 1)
             url = (await eventually(lambda: worker.logged("listening"), worker))["url"]
+            began = worker.logged("reading_from")
             postgres.kill()
             await writer.append([event for _ in range(50) for event in history(random)])
-            await eventually(lambda: worker.logged("projection_waits"), worker)
+            # The pauses before the 8th attempt add up to 8 seconds and more; the session is of 6.
+            await eventually(lambda: (worker.logged("projection_waits") or {}).get("attempt", 0) >= 8, worker)
+            assert worker.logged("reading_from") == began
             refused = await readiness(url)
             assert (refused.status_code, refused.json()["status"]) == (503, "not ready")
             assert "Postgres" in refused.json()["reason"]
