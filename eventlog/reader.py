@@ -56,7 +56,11 @@ async def read_partition(
 
 async def log_ends(bootstrap: str, topic: str) -> Mapping[int, int]:
     """The end offset of every partition of `topic`. Raises UnknownTopicOrPartitionError when there is none."""
-    async with bounded_consumer(bootstrap) as consumer:
+    consumer = bounded_consumer(bootstrap)
+    try:
+        await consumer.start()
         partitions = await consumer._client._wait_on_metadata(topic)
         ends = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
+    finally:
+        await consumer.stop()  # also of one whose start was given up, which entering it as a context would leave open
     return {where.partition: end for where, end in ends.items()}

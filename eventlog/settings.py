@@ -85,6 +85,24 @@ class Settings(BaseSettings):
     command_deadline_s: float = Field(15.0, gt=0, description="longest a client waits for a command's answer")
     position_wait_s: float = Field(5.0, ge=0, description="longest a query waits for Orderlog-Min-Position")
 
+    stuck_after_s: float = Field(
+        120.0, gt=0, description="a projection whose view stands still for so long, with events ahead, ends its process"
+    )
+    assignment_within_s: float = Field(
+        90.0, gt=0, description="a projection without partitions and events for so long, after a rebalance, ends too"
+    )
+    slow_after_s: float = Field(30.0, gt=0, description="a projection is slow when an event waits for longer")
+    watch_every_s: float = Field(5.0, gt=0, description="how often a projection's watchdog looks")
+    start_wait_s: float = Field(
+        60.0,
+        gt=0,
+        lt=90,
+        description="longest a projection waits for Postgres when it starts or gets partitions; then its process ends",
+    )
+    max_parked_orders: int = Field(
+        1_000, ge=1, description="a projection stops rather than park more orders of a partition: it is hardly them"
+    )
+
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
     cache_dir: Path | None = Field(
         None, description="downloaded Kafka and registry; default is the user's cache folder"

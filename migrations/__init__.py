@@ -1,4 +1,4 @@
-"""What must last in Postgres: positions and generations of the views. The views are made by their workers."""
+"""What must last in Postgres: the views' positions, generations and parked events. Their workers make the views."""
 
 from contextlib import suppress
 from pathlib import Path

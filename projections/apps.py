@@ -13,17 +13,20 @@ from projections.changelog import Changelog, changelog_topic
 from projections.fenced_table import FencedTable
 from projections.generations import Generation
 from projections.health import serve_health
-from projections.recovery_watchdog import watch_recovery
+from projections.metrics import Metrics
+from projections.parking_notices import Notices
+from projections.parking_pages import ParkedPages
+from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
 from projections.table_view import TableView
 from projections.table_worker import TableWorker
 from projections.transport import ProjectionApp
 from projections.view import View
+from projections.watchdog import Watchdog
 from projections.worker import ViewWorker, Worker
 from schemas.codec import Codec
-from schemas.topics import ORDER_EVENTS
+from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
 
-_RECOVERY_STILL_S = 60.0
 _RECOVERY_QUEUE = 10_000
 
 
@@ -33,8 +36,10 @@ class Parts:
 
     settings: Settings
     codec: Codec
+    schemas: SchemaLookup
     identity: LogIdentity
     generation: Generation
+    metrics: Metrics
     listener: socket.socket
     folder: Path
 
@@ -47,15 +52,21 @@ class Parts:
 
 def view_app(parts: Parts, view: View) -> ProjectionApp:
     """The app of a view in Postgres."""
-    worker = ViewWorker(parts.settings.postgres_url, parts.codec, view, parts.generation)
-    return _app(parts, worker, {"broker_max_poll_records": 5_000})
+    settings, codec, schemas = parts.settings, parts.codec, parts.schemas
+    dlq = settings.topic(ORDER_EVENTS_DLQ.name)
+    notices = Notices(settings.postgres_url, settings.kafka_bootstrap, dlq, view.name)
+    worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry)
+    app = _app(parts, worker, {"broker_max_poll_records": 5_000})
+    app.beside = (*app.beside, notices.run)
+    ParkedPages(settings.postgres_url, codec, schemas, view).serve(app.web.web_app)
+    return app
 
 
 async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     """The app of a view in a table, whose changelog topic is made here. Raises TopicMismatch, KafkaError."""
     settings = parts.settings
     announcer = Announcer(settings.postgres_url, view, parts.generation, settings.worker_advertised_url or parts.url)
-    worker = TableWorker(announcer, parts.codec, view, parts.generation)
+    worker = TableWorker(settings, parts.codec, parts.schemas, view, parts.generation, parts.metrics, announcer)
     # Writes cost by their number, so batches are as large as memory allows.
     app = _app(parts, worker, {"broker_max_poll_records": 50_000})
     # The log's id and the code's version: a changelog left over from another log or another fold is not ours.
@@ -66,7 +77,6 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     worker.changelog = Changelog(settings.kafka_bootstrap, topic, settings.produce_deadline_s)
     # Faust's own has room for as many rows as a stream for messages, which for batches is next to nothing.
     app.tables._changelog_queue = app.FlowControlQueue(maxsize=_RECOVERY_QUEUE, clear_on_resume=True)
-    app.task(lambda: watch_recovery(app, _RECOVERY_STILL_S))
     serve_tables(app, worker, view)
     return app
 
@@ -77,7 +87,9 @@ def _app(parts: Parts, worker: Worker, options: dict[str, Any]) -> ProjectionApp
     app_id = f"{parts.settings.topic_prefix}projection-{parts.generation.projection}"
     app = ProjectionApp(app_id, topic, worker.read_starts, worker.let_go, **options)
     app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
-    serve_health(app, worker, parts.listener)
+    watchdog = Watchdog(parts.settings, app, parts.metrics, worker.reached, lambda: worker.waiting_for, worker.ages)
+    app.beside = (watchdog.run,)
+    serve_health(app, worker, watchdog, parts.metrics, parts.listener)
     return app
 
 

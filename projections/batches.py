@@ -1,21 +1,14 @@
 """What of a delivered batch is new to a view: redelivered records trimmed, holes refused, deposed writers dropped."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Generic, TypeVar
 
 from eventlog.positions import Position
 from eventlog.recorded import Fact, KafkaRecord, RecordedEvent, TermFilter, read_fact, read_record
+from projections.failures import Hole
 from projections.read_ahead import DecodedRecord
 from projections.view import EventFailed
 from schemas.codec import Codec
-
-T = TypeVar("T")
-
-
-class Hole(Exception):
-    """Records are missing between the view's position and what the log delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,69 +20,56 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class New(Generic[T]):
+class New:
     """What a view is to fold, where it is afterwards, and what that was taken from.
 
     `records` are those that were new to the view; `deposed` of them are of a deposed term.
     """
 
-    events: Sequence[T]
+    facts: Sequence[Fact]
     after: Place
     records: int
     deposed: int = 0
 
 
-def new_events(
+def new_facts(
     codec: Codec, handles: frozenset[type], partition: int, place: Place, records: Sequence[KafkaRecord]
-) -> New[RecordedEvent]:
+) -> New:
     """What of `records`, consecutive ones of `partition`, comes after `place`, as far as the view `handles` it.
 
     Raises Hole, or EventFailed at a record that is no event.
     """
-    fresh, terms = _fresh(partition, place, records), TermFilter(place.term)
-    read = partial(_recorded, codec, partition)
-    admitted = [event for event in _reading(read, partition, fresh) if terms.admits(event)]
-    events = [recorded for recorded in admitted if type(recorded.event) in handles]
-    return New(events, _after(place, fresh, terms), len(fresh), terms.dropped)
+    fresh, terms = fresh_records(partition, place, records), TermFilter(place.term)
+    read = (_fact(codec, partition, record) for record in fresh)
+    facts = [fact for fact in read if terms.admits_event(fact.term, fact.event) and type(fact.event) in handles]
+    return New(facts, after(place, fresh, terms), len(fresh), terms.dropped)
 
 
-def new_facts(
-    codec: Codec, handles: frozenset[type], partition: int, place: Place, records: Sequence[KafkaRecord]
-) -> New[Fact]:
-    """The same as `new_events`, for a view that needs no more than facts."""
-    fresh, terms = _fresh(partition, place, records), TermFilter(place.term)
-    read = partial(read_fact, codec)
-    admitted = [fact for fact in _reading(read, partition, fresh) if terms.admits_event(fact.term, fact.event)]
-    facts = [fact for fact in admitted if type(fact.event) in handles]
-    return New(facts, _after(place, fresh, terms), len(fresh), terms.dropped)
-
-
-def _fresh(partition: int, place: Place, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+def fresh_records(partition: int, place: Place, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+    """Those of `records` that come after `place`. Raises Hole when they do not follow it."""
     fresh = [record for record in records if record.offset >= place.next_offset]
-    _require_dense(partition, place.next_offset, fresh)
+    # order.events has no transactions and is never compacted, so each offset is a record. Holding to that
+    # also shows what the client hides: it goes on elsewhere, silently, when its offset is not in the log.
+    expected = range(place.next_offset, place.next_offset + len(fresh))
+    for offset, record in zip(expected, fresh, strict=True):
+        if record.offset != offset:
+            where = f"the view is at offset {offset}, the log went on at {record.offset}"
+            raise Hole(f"partition {partition}: {where}")
     return fresh
 
 
-def _after(place: Place, fresh: Sequence[KafkaRecord], terms: TermFilter) -> Place:
+def after(place: Place, fresh: Sequence[KafkaRecord], terms: TermFilter) -> Place:
+    """Where a view is that was at `place` and took `fresh`, which `terms` has seen."""
     return Place(fresh[-1].offset + 1, terms.term) if fresh else place
 
 
-def _require_dense(partition: int, next_offset: int, records: Sequence[KafkaRecord]) -> None:
-    # order.events has no transactions and is never compacted, so each offset is a record. Holding to that
-    # also shows what the client hides: it goes on elsewhere, silently, when its offset is not in the log.
-    expected = range(next_offset, next_offset + len(records))
-    for offset, record in zip(expected, records, strict=True):
-        if record.offset != offset:
-            raise Hole(f"partition {partition}: the view is at offset {offset}, the log went on at {record.offset}")
-
-
-def _recorded(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+def recorded_event(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
+    """The event of `record`, which may have been decoded ahead. Raises as `read_record` does."""
     return record.recorded if isinstance(record, DecodedRecord) else read_record(codec, partition, record)
 
 
-def _reading(read: Callable[[KafkaRecord], T], partition: int, records: Sequence[KafkaRecord]) -> Iterator[T]:
-    for record in records:
-        try:
-            yield read(record)
-        except ValueError as error:  # DecodeError is one
-            raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error
+def _fact(codec: Codec, partition: int, record: KafkaRecord) -> Fact:
+    try:
+        return read_fact(codec, record)
+    except ValueError as error:  # DecodeError is one
+        raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error

@@ -1,12 +1,16 @@
-"""A worker's /healthz and /readyz, on Faust's own web server, over a socket that was bound before Faust started."""
+"""A worker's own pages: /healthz, /readyz, /metrics, on Faust's web server over a socket that was bound before."""
 
 import socket
 from typing import Any
 
-from aiohttp.web import SockSite
+from aiohttp.web import Response, SockSite
 from faust.web.drivers.aiohttp import Web
 
+from projections.metrics import Metrics
+from projections.watchdog import Watchdog
 from projections.worker import Worker
+
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class BoundWeb(Web):  # type: ignore[misc]  # Faust has no types
@@ -18,8 +22,8 @@ class BoundWeb(Web):  # type: ignore[misc]  # Faust has no types
         return SockSite(self._runner, self.listener)
 
 
-def serve_health(app: Any, worker: Worker, listener: socket.socket) -> None:
-    """Add the two pages to `app`, to be served on `listener`."""
+def serve_health(app: Any, worker: Worker, watchdog: Watchdog, metrics: Metrics, listener: socket.socket) -> None:
+    """Add the pages to `app`, to be served on `listener`."""
     app.web = BoundWeb(app)
     app.web.listener = listener
 
@@ -30,14 +34,29 @@ def serve_health(app: Any, worker: Worker, listener: socket.socket) -> None:
 
     @app.page("/readyz")  # type: ignore[untyped-decorator]
     async def readyz(view: Any, request: Any) -> Any:
-        """Whether events flow into the view, and if not, what they wait for."""
-        reason = _not_ready(app, worker)
-        partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == app.log_topic)
-        body = {"status": "not ready" if reason else "ready", "reason": reason, "partitions": partitions}
+        """Whether events flow into the view; what they wait for, if not; what the watchdog saw last."""
+        standing = watchdog.standing
+        reason = _not_ready(app, worker, watchdog)
+        body = {
+            "status": "not ready" if reason else "ready",
+            "reason": reason,
+            "partitions": sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == app.log_topic),
+            "state": standing.state,
+            "lag_events": sum(standing.lag_events.values()),
+        }
         return view.json(body, status=503 if reason else 200)
 
+    @app.page("/metrics")  # type: ignore[untyped-decorator]
+    async def prometheus(view: Any, request: Any) -> Any:
+        """For Prometheus."""
+        return Response(body=metrics.render(), headers={"Content-Type": _TEXT})
 
-def _not_ready(app: Any, worker: Worker) -> str | None:
+
+def _not_ready(app: Any, worker: Worker, watchdog: Watchdog) -> str | None:
+    if worker.waiting_for:
+        return worker.waiting_for
     if app.rebalancing or not app.tables.recovery.completed.is_set():
         return "partitions are being assigned"
-    return worker.waiting_for
+    # A look is some seconds old: what has been assigned since is not in it.
+    standing = watchdog.standing
+    return standing.reason if standing.state in ("waiting", "stuck") else None

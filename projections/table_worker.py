@@ -8,13 +8,17 @@ from typing import TypeVar
 import structlog
 
 from eventlog.fencing import Fenced, OutcomeUnknown
-from eventlog.recorded import Fact, KafkaRecord
+from eventlog.recorded import KafkaRecord
+from eventlog.settings import Settings
 from projections.announcing import Announcer
 from projections.batches import New, new_facts
 from projections.changelog import Changelog, Tenure
-from projections.checkpoints import Applied
+from projections.checkpoints import Applied, read_positions
+from projections.database import connect
 from projections.fenced_table import FencedTable, place_row
 from projections.generations import Generation
+from projections.metrics import Metrics
+from projections.schema_lookup import SchemaLookup
 from projections.stopping import stop_at_once
 from projections.table_view import TableView, Write
 from projections.worker import Worker
@@ -38,8 +42,17 @@ class TableWorker(Worker):
     table: FencedTable
     changelog: Changelog
 
-    def __init__(self, announcer: Announcer, codec: Codec, view: TableView, generation: Generation) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        schemas: SchemaLookup,
+        view: TableView,
+        generation: Generation,
+        metrics: Metrics,
+        announcer: Announcer,
+    ) -> None:
+        super().__init__(settings, schemas, metrics)
         self._announcer = announcer
         self._codec = codec
         self._view = view
@@ -92,6 +105,13 @@ class TableWorker(Worker):
             self._announcer.serves(partition, self._tenures[partition].mandate, place)
         return {partition: place.next_offset for partition, place in places.items()}
 
+    async def reached(self) -> Mapping[int, int]:
+        """See Worker. What others have is known from Postgres, and asked for only by a worker that has nothing."""
+        if self._tenures:
+            return await self.positions()
+        async with await connect(self.settings.postgres_url) as connection:
+            return await read_positions(connection, self.generation)
+
     def rows(
         self, partitions: Sequence[int], first: bytes, end: bytes
     ) -> Mapping[int, tuple[int, Iterator[Write]]] | None:
@@ -110,10 +130,10 @@ class TableWorker(Worker):
         tenure = self._tenures.get(partition)
         return tenure if tenure and self.table.recovered_to(partition) >= tenure.barrier else None
 
-    async def _write(self, tenure: Tenure, new: New[Fact]) -> bool:
+    async def _write(self, tenure: Tenure, new: New) -> bool:
         """Write what `new` comes to; False when the partition was taken from us meanwhile."""
         partition = tenure.partition
-        rows = self._view.fold(partition, lambda keys: self.table.get(partition, keys), new.events)
+        rows = self._view.fold(partition, lambda keys: self.table.get(partition, keys), new.facts)
         rows.append(place_row(new.after.next_offset - 1, new.after))
         try:
             reached = await self._patiently(self.changelog.append(tenure, rows))

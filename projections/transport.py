@@ -9,7 +9,7 @@ It overrides methods of faust-streaming 0.15.3 that are not public; the version 
 tests/projections/test_worker.py runs it against a real broker.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,8 +131,10 @@ class ProjectionApp(faust.App):  # type: ignore[misc]  # Faust has no types
 
     `read_starts` gets the beginnings and ends of the assigned partitions and answers where to begin.
     It must not raise: Faust would go on without an answer, or stand still. `on_revoked` is called when a
-    rebalance begins.
+    rebalance begins. `beside` is what is to run while the app does, from before its start on.
     """
+
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
 
     def __init__(
         self, app_id: str, log_topic: str, read_starts: ReadStarts, on_revoked: Callable[[], None], **options: Any

@@ -32,5 +32,7 @@ class View(Protocol):
     async def apply(self, connection: Connection, schema: str, events: Sequence[RecordedEvent]) -> None:
         """Fold `events` of one partition, in order, into the tables of `schema`, within the caller's transaction.
 
-        Raises EventFailed at an event that does not follow what the tables hold.
+        Raises EventFailed at an event that does not follow what the tables hold; whatever it raises, it may be called
+        again within the same transaction, with some of the events, after a savepoint from before it. Temporary
+        tables are dropped in between.
         """

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,11 +14,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if
 
 from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord
+from eventlog.settings import Settings
 from projections.checkpoints import Applied, apply_batch, read_positions
 from projections.database import Database, connect
 from projections.failures import Retry, judge
 from projections.generations import Generation
+from projections.metrics import Metrics
+from projections.parking import count_held
 from projections.read_ahead import decoded_ahead
+from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
 from projections.stopping import stop_at_once
 from projections.view import View
@@ -25,8 +30,6 @@ from schemas.codec import Codec
 
 log = structlog.get_logger()
 
-# Well under Faust's broker_request_timeout (90 s), at whose end it would stand still without a word.
-START_TIMEOUT_S = 60.0
 _OBJECTS = 500_000  # several batches' worth
 _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
@@ -34,11 +37,16 @@ _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 class Worker(ABC):
     """Keeps one generation of a view up to date. Its methods are what ProjectionApp and its agent call.
 
-    `waiting_for` says what a batch is held up by, None when nothing holds it up.
+    `waiting_for` says what a batch is held up by, None when nothing holds it up. `ages` are, by partition, how old
+    the first record of the last batch was when it was applied, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings, schemas: SchemaLookup, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self._schemas = schemas
         self.waiting_for: str | None = None
+        self.ages: dict[int, float] = {}
 
     @abstractmethod
     async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
@@ -50,6 +58,10 @@ class Worker(ABC):
     @abstractmethod
     async def positions(self) -> Mapping[int, int]:
         """{partition: next offset} of the view. Raises psycopg.OperationalError while they cannot be read."""
+
+    async def reached(self) -> Mapping[int, int]:
+        """{partition: next offset} of the view for the watchdog, whoever moves it. Raises as `positions` does."""
+        return await self.positions()
 
     @abstractmethod
     async def close(self) -> None:
@@ -86,55 +98,82 @@ class Worker(ABC):
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
             ):
                 with attempt:
-                    applied = await self.apply_once(partition, records)
+                    applied = await self._schemas.around(lambda: self.apply_once(partition, records))
         except Exception as error:
             batch = f"{Position(partition, records[0].offset)} to {records[-1].offset}"
             stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
         if self.waiting_for:
             log.info("projection_goes_on", partition=partition)
             self.waiting_for = None
-        if applied and applied.deposed:
-            log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
+        if applied:
+            self._count(partition, records[0], applied)
         return applied
 
     async def read_starts(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
         """Where to begin in each partition of `beginnings`. Ends the process when there is no right place."""
+        wait_s = self.settings.start_wait_s
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                starts = start_offsets(await self._positions(), beginnings, ends)
+            # At the end of its broker_request_timeout (90 s), Faust would stand still without a word.
+            async with asyncio.timeout(wait_s):
+                starts = start_offsets(await self._positions_at_last(), beginnings, ends)
         except TimeoutError:
-            stop_at_once("projection_stopped", reason=f"Postgres did not answer for {START_TIMEOUT_S:.0f} s")
+            stop_at_once("projection_stopped", reason=f"Postgres did not answer for {wait_s:g} s")
         except PositionRefused as refused:
             stop_at_once("projection_stopped", reason=str(refused))
         except Exception as error:
             stop_at_once("projection_stopped", reason="the view's positions cannot be read", exc_info=error)
+        self.waiting_for = None
+        self.ages.clear()
         log.info("reading_from", offsets=starts)
         return starts
 
-    async def _positions(self) -> Mapping[int, int]:
+    async def _positions_at_last(self) -> Mapping[int, int]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(OperationalError), wait=_BACK_OFF, before_sleep=self._wait
         )
         return await retrying(self.positions)
 
+    def _count(self, partition: int, first: KafkaRecord, applied: Applied) -> None:
+        self.ages[partition] = max(time.time() - first.timestamp / 1000, 0.0)
+        self.metrics.batches.add()
+        self.metrics.applied.add(applied.records - applied.deposed - applied.parked)
+        self.metrics.deposed.add(applied.deposed)
+        self.metrics.parked.add(applied.parked)
+        if applied.deposed:
+            log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
+
     def _wait(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # tenacity calls this between attempts
         error = state.outcome.exception()
         assert isinstance(error, Exception)
-        self.waiting_for = judge(error).reason
+        verdict = judge(error)
+        self.waiting_for = verdict.reason
+        self.metrics.retries.add(cause=verdict.cause if isinstance(verdict, Retry) else "postgres")
         log.warning("projection_waits", reason=self.waiting_for, attempt=state.attempt_number)
 
 
 class ViewWorker(Worker):
-    """The worker of a view in Postgres, where rows and position change in one transaction."""
+    """The worker of a view in Postgres, where rows and position change in one transaction.
 
-    def __init__(self, postgres_url: str, codec: Codec, view: View, generation: Generation) -> None:
-        super().__init__()
-        self._postgres_url = postgres_url
-        self._database = Database(postgres_url)
+    `on_parked` is called after events were set aside.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        schemas: SchemaLookup,
+        view: View,
+        generation: Generation,
+        metrics: Metrics,
+        on_parked: Callable[[], None],
+    ) -> None:
+        super().__init__(settings, schemas, metrics)
+        self._database = Database(settings.postgres_url)
         self._codec = codec
         self._view = view
         self._generation = generation
+        self._on_parked = on_parked
 
     def batches(self, stream: Any) -> AsyncGenerator[Any, None]:
         """See Worker. The next one is decoded while Postgres takes this one."""
@@ -142,13 +181,19 @@ class ViewWorker(Worker):
 
     async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
         """See Worker."""
+        most = self.settings.max_parked_orders
         async with self._database.connection() as connection:
-            return await apply_batch(connection, self._view, self._generation, self._codec, partition, records)
+            applied = await apply_batch(connection, self._view, self._generation, self._codec, partition, records, most)
+        if applied.parked:
+            log.error("events_parked", partition=partition, count=applied.parked, reason=applied.reason)
+            self._on_parked()
+        return applied
 
     async def positions(self) -> Mapping[int, int]:
         """See Worker."""
         # A connection of its own: the agent may be using the other one.
-        async with await connect(self._postgres_url) as connection:
+        async with await connect(self.settings.postgres_url) as connection:
+            self.metrics.parked_orders.put(await count_held(connection, self._generation))
             return await read_positions(connection, self._generation)
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ Subjects are named by TopicRecordNameStrategy, `<topic>-<full record name>`: one
 event types, and each evolves by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from schemas import avro
 from schemas.avro import Schema
@@ -52,10 +52,16 @@ def check(registry_url: str, topic_prefix: str) -> list[str]:
     return problems
 
 
-def load_codec(registry_url: str, topic_prefix: str, patience_s: float = 30.0) -> Codec:
+def load_codec(
+    registry_url: str,
+    topic_prefix: str,
+    patience_s: float = 30.0,
+    lookup: Callable[[int], Schema] | None = None,
+) -> Codec:
     """A codec that writes the latest schemas under the registry's ids and reads older versions through it.
 
-    Raises NotRegistered, or RegistryUnavailable after `patience_s` seconds.
+    `lookup` takes the registry's place for ids that are not among those, see Codec. Raises NotRegistered, or
+    RegistryUnavailable after `patience_s` seconds.
     """
     ids: dict[str, int] = {}
     topic = topic_prefix + ORDER_EVENTS.name
@@ -66,7 +72,7 @@ def load_codec(registry_url: str, topic_prefix: str, patience_s: float = 30.0) -
         if found is None:
             raise NotRegistered(f"the registry has no {subject}; run: orderlog schemas register")
         ids[name] = found
-    return Codec(ids, registry.schema)
+    return Codec(ids, lookup or registry.schema)
 
 
 def subject_of(topic: str, record_name: str) -> str:

@@ -35,6 +35,17 @@ ORDER_EVENTS = Topic(
     reason="The system of record: kept for ever, never compacted, its partition count fixed for life.",
 )
 
+ORDER_EVENTS_DLQ = Topic(
+    name="order.events.dlq",
+    owner="projections",
+    key="order id; the record's own when it names no order",
+    schemas=(),
+    partitions=1,
+    config={"cleanup.policy": "delete", "retention.ms": "2592000000"},
+    reason="Notices for people and tools: records of order.events as they are, which a projection could not apply, "
+    "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
+)
+
 WRITER_PROBE = Topic(
     name="writer.probe",
     owner="command_side",
@@ -60,4 +71,4 @@ WRITER_OWNERS = Topic(
     reason="Who writes which partition of order.events and at which address: the last barrier of each.",
 )
 
-CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE)
+CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, ORDER_EVENTS_DLQ, WRITER_OWNERS, WRITER_PROBE)

@@ -22,14 +22,24 @@ def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-VERBS = ("up", "down", "status", "demo", "serve", "project", "import", "topics", "schemas", "migrate", "log", "config")
+VERBS = (
+    *("up", "down", "status", "demo", "serve", "project", "import"),
+    *("topics", "schemas", "migrate", "log", "dlq", "config"),
+)
 
 
 def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
     shown = orderlog("--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert [verb for verb in VERBS if verb not in shown.stdout] == []
-    for verb in (*((verb,) for verb in VERBS), ("topics", "plan"), ("schemas", "check"), ("log", "tail")):
+    for verb in (
+        *((verb,) for verb in VERBS),
+        ("topics", "plan"),
+        ("schemas", "check"),
+        ("log", "tail"),
+        ("dlq", "redrive"),
+        ("dlq", "discard"),
+    ):
         assert CliRunner().invoke(app, [*verb, "--help"]).exit_code == 0
 
 
@@ -42,6 +52,10 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("project", "dinner"), {}, "there is: orders"),
         (("log", "tail", "--order", "42"), {}, "'--order': Input should be a valid UUID"),
         (("demo", "--orders-per-second", "0"), {}, "orders-per-second"),
+        (("dlq", "redrive"), {}, "say which parked events: one position (partition:offset), one order, or all"),
+        (("dlq", "redrive", "3:1", "--all"), {}, "say which parked events"),
+        (("dlq", "show", "x"), {}, "'x' is not a position; write partition:offset, for example 3:1207"),
+        (("dlq", "discard", "3:1"), {}, "say --yes, or --dry-run"),
         (("status",), {"ORDERLOG_PARTITIONS": "many"}, "ORDERLOG_PARTITIONS='many'"),
         (("config",), {"ORDERLOG_LOG_FORMAT": "xml"}, "ORDERLOG_LOG_FORMAT='xml'"),
     ],
@@ -132,4 +146,5 @@ def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) ->
     assert "every schema is registered" in run("schemas", "check")
     assert "0001" in run("migrate")
     assert "nothing to migrate" in run("migrate")
+    assert run("dlq", "list") == "nothing is parked\n"
     assert run("log", "tail", "--from-start", "--no-follow") == ""

@@ -11,10 +11,13 @@ from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
 from local_stack import preparing
+from local_stack.downloads import ensure_artifacts
 from local_stack.ports import free_port, remembered_ports
 from local_stack.postgres import Postgres
 from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
+from local_stack.progress import Silent
+from local_stack.registry import Registry
 from local_stack.services import environment_of, orderlog
 from schemas.codec import Codec
 from schemas.publish import load_codec
@@ -48,6 +51,19 @@ def own_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Postgres, S
         yield postgres, settings.model_copy(update={"postgres_url": postgres.url})
     finally:
         postgres.stop()
+
+
+@contextmanager
+def own_registry(settings: Settings, folder: Path) -> Iterator[tuple[Registry, Settings]]:
+    """A registry of the test's own, beside the shared one and with the same schemas, which are in Kafka."""
+    ports = remembered_ports(folder / "registry-ports.json", ("registry", "registry-management"))
+    log, artifacts = folder / "registry.log", ensure_artifacts(settings.cache_dir, Silent())
+    registry = Registry(artifacts, log, ports["registry"], ports["registry-management"], settings.kafka_bootstrap)
+    registry.start()
+    try:
+        yield registry, settings.model_copy(update={"registry_url": registry.url})
+    finally:
+        registry.stop()
 
 
 class CommandApi(Child):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaProducer
 
@@ -13,7 +13,7 @@ from eventlog.partitioning import order_key, partition_of
 from eventlog.recorded import Metadata, to_headers
 from eventlog.settings import Settings
 from schemas.codec import Codec
-from schemas.events import LogEvent, OrderEvent, WriterElected
+from schemas.events import LogEvent, OrderConfirmed, OrderEvent, WriterElected
 
 
 @dataclass
@@ -42,6 +42,14 @@ class LogWriter:
         self.term = term
         barrier = WriterElected("writer", term, 1, term, "http://writer")
         return int((await (await self._send(barrier, partition, None, 0, term))).offset)
+
+    async def append_encoded(self, value: bytes, order_id: UUID, version: int) -> None:
+        """Append `value` as the event of an order, the `version`th, under whatever schema it was written."""
+        about = Metadata(str(uuid4()), datetime.now(UTC), str(order_id), version, self.term, str(uuid4()), "", "")
+        where = partition_of(order_id, self.settings.partitions)
+        headers = [header for header in to_headers(OrderConfirmed(order_id, 0), about) if header[0] != "ce_type"]
+        topic = self.settings.topic("order.events")
+        await self.producer.send_and_wait(topic, value, order_key(order_id), where, headers=headers)
 
     async def append_bytes(self, value: bytes, partition: int) -> int:
         """Append a record that is no event; its offset."""

@@ -1,6 +1,6 @@
 """An independent fold of the log, to hold the view against: plain dictionaries, nothing shared with the view."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import psycopg
@@ -21,13 +21,14 @@ _COLUMNS = """
 """
 
 
-async def folded_log(settings: Settings, codec: Codec) -> dict[str, dict[str, Any]]:
-    """Every order of the log by its id."""
+async def folded_log(settings: Settings, codec: Codec, but: Set[str] = frozenset()) -> dict[str, dict[str, Any]]:
+    """Every order of the log by its id, as if the records at the positions `but` were not there."""
     topic = settings.topic("order.events")
     orders: dict[str, dict[str, Any]] = {}
     for partition, end in (await log_ends(settings.kafka_bootstrap, topic)).items():
         async for records in read_partition(settings.kafka_bootstrap, topic, partition, 0, end):
-            folded([read_record(codec, partition, record) for record in records], orders)
+            counted = [record for record in records if f"{partition}:{record.offset}" not in but]
+            folded([read_record(codec, partition, record) for record in counted], orders)
     return orders
 
 

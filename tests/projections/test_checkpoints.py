@@ -11,14 +11,12 @@ import pytest
 import migrations
 from eventlog.recorded import read_record
 from eventlog.settings import Settings
-from projections.batches import Hole
 from projections.bulk import Connection
 from projections.checkpoints import Applied, apply_batch
 from projections.database import connect
-from projections.failures import Retry, judge
+from projections.failures import Hole, Retry, judge
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.orders.view import OrdersView
-from projections.view import EventFailed
 from schemas.events import OrderConfirmed, WriterElected
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
@@ -76,19 +74,6 @@ async def test_a_hole_stops_and_leaves_everything_as_it_was(partition: Partition
     with pytest.raises(Hole, match="the view is at offset 25, the log went on at 26"):
         await partition.apply(log[20:25] + log[26:40])
     assert next_offsets(partition.settings) == {0: 20}
-    assert partition.matches(log)
-
-
-async def test_a_batch_fails_as_a_whole(partition: Partition) -> None:
-    first, second = placed(), placed()
-    log = records(CODEC, [first, second])
-    await partition.apply(log[:1])
-    twice = record(CODEC, 2, OrderConfirmed(first.order_id, 1), version=5)
-    with pytest.raises(EventFailed, match="the record at 0:2 cannot be applied: version 5 of order"):
-        await partition.apply([log[1], twice])
-    with pytest.raises(EventFailed, match="the record at 0:2 is no event of ours: the value does not start with"):
-        await partition.apply([log[1], Record(2, b"nonsense", twice.headers)])
-    assert next_offsets(partition.settings) == {0: 1}
     assert partition.matches(log)
 
 

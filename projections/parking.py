@@ -1,0 +1,124 @@
+"""Parked events: what a view could not apply, kept in order beside its position until somebody has mended the cause.
+
+Rows change in the transaction that moves the position, under the lock on its row (projections/checkpoints.py).
+"""
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventlog.recorded import Header, KafkaRecord
+from projections.bulk import Connection
+from projections.failures import Park, TooManyParked, judge
+from projections.generations import Generation
+
+_MOST_TRACEBACK = 20_000
+BEHIND = "waits behind an earlier event of its order"
+STILL_PARKED = "state IN ('failed', 'behind')"
+
+_HELD = f"""
+    SELECT DISTINCT order_id FROM orderlog.parked_events
+    WHERE projection = %s AND generation = %s AND partition = %s AND {STILL_PARKED} AND order_id IS NOT NULL
+"""
+_COUNT_HELD = f"""
+    SELECT count(DISTINCT (partition, coalesce(order_id::text, "offset"::text))) FROM orderlog.parked_events
+    WHERE projection = %s AND generation = %s AND {STILL_PARKED}
+"""
+_INSERT = """
+    INSERT INTO orderlog.parked_events (projection, generation, partition, "offset", order_id, timestamp_ms, key, value,
+        headers, state, reason, traceback, attempts, tried_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s > 0 THEN now() END)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An event that failed: its offset, and why."""
+
+    offset: int
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """One line for people."""
+        return storable(judge(self.error).reason)
+
+    @property
+    def traceback(self) -> str:
+        """Where it was raised."""
+        return storable("".join(traceback.format_exception(self.error)))[-_MOST_TRACEBACK:]
+
+
+@dataclass(frozen=True, slots=True)
+class ToPark:
+    """A record that is to be parked; `failure` is None for one that only waits behind another of its order."""
+
+    record: KafkaRecord
+    order_id: UUID | None
+    failure: Failure | None
+
+
+def order_of(record: KafkaRecord) -> UUID | None:
+    """The order that a record's key names; None when it names none."""
+    try:
+        return UUID((record.key or b"").decode())
+    except ValueError:
+        return None
+
+
+def storable(text: str) -> str:
+    """`text` as Postgres can hold it: it takes neither NUL nor half a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def is_park(error: BaseException) -> bool:
+    """Whether `error` is the fault of an event."""
+    return isinstance(error, Exception) and isinstance(judge(error), Park)
+
+
+async def held_orders(connection: Connection, generation: Generation, partition: int) -> set[UUID]:
+    """The orders of `partition` whose events wait: what comes of them next is parked too."""
+    rows = await (await connection.execute(_HELD, [generation.projection, generation.number, partition])).fetchall()
+    return {order_id for (order_id,) in rows}
+
+
+async def count_held(connection: Connection, generation: Generation) -> int:
+    """How many orders are parked in all partitions, records that name no order counted as one each."""
+    rows = await connection.execute(_COUNT_HELD, [generation.projection, generation.number])
+    return int((await rows.fetchall())[0][0])
+
+
+def require_few(partition: int, orders: Mapping[UUID, int], most: int) -> None:
+    """Raise TooManyParked when there are more than `most` orders: then it is the code or the tables, not the orders."""
+    if len(orders) > most:
+        raise TooManyParked(
+            f"partition {partition}: more than {most} orders would be parked, so it is hardly them: mend what fails, "
+            "or raise ORDERLOG_MAX_PARKED_ORDERS"
+        )
+
+
+async def park(connection: Connection, generation: Generation, partition: int, parked: Sequence[ToPark]) -> None:
+    """Set `parked` aside."""
+    place = (generation.projection, generation.number, partition)
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_INSERT, [(*place, *_row(one)) for one in parked])
+
+
+def to_array(headers: Sequence[Header]) -> list[bytes | None]:
+    """Headers as the column `headers` has them."""
+    return [part for name, value in headers for part in (name.encode(), value)]
+
+
+def from_array(array: Sequence[bytes]) -> Iterator[Header]:
+    """The inverse of `to_array`."""
+    return ((name.decode(), value) for name, value in zip(array[::2], array[1::2], strict=True))
+
+
+def _row(one: ToPark) -> tuple[Any, ...]:
+    record, failure = one.record, one.failure
+    told = (record.timestamp, record.key, record.value, to_array(list(record.headers)))
+    if failure is None:
+        return (record.offset, one.order_id, *told, "behind", BEHIND, None, 0, 0)
+    return (record.offset, one.order_id, *told, "failed", failure.reason, failure.traceback, 1, 1)
