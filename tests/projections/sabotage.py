@@ -7,9 +7,9 @@ from eventlog.settings import Settings
 from tests.kit.worlds import Worker
 
 _OTHER_GROUP = """
-from projections import bootstrap
-app = bootstrap.ProjectionApp
-bootstrap.ProjectionApp = lambda app_id, *rest, **options: app(app_id + "-deliberately", *rest, **options)
+from projections import apps
+app = apps.ProjectionApp
+apps.ProjectionApp = lambda app_id, *rest, **options: app(app_id + "-deliberately", *rest, **options)
 """
 _NEVER_ASSIGNED = """
 import asyncio

@@ -22,6 +22,7 @@ from tests.kit.worlds import Worker, eventually, prepare
 from tests.projections.histories import history
 from tests.projections.log import LogWriter, log_writer
 from tests.projections.refold import next_offsets
+from tests.projections.running import append, becomes, caught_up, metrics, running, url_of
 from tests.projections.sales_world import sales_world
 from tests.projections.test_worker import said_why
 
@@ -65,9 +66,9 @@ def any_time_of_a_week() -> datetime:
     return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=Random().randint(0, 7 * 86_400))
 
 
-async def applied(settings: Settings, running: Worker, records: int) -> None:
+async def applied(settings: Settings, process: Worker, records: int) -> None:
     """Return once the tables hold `records` records or more."""
-    await eventually(lambda: sum(next_offsets(settings).values()) >= records, running)
+    await eventually(lambda: sum(next_offsets(settings).values()) >= records, process)
 
 
 def folders(settings: Settings) -> list[Path]:
@@ -169,6 +170,25 @@ async def test_the_broker_killed_and_back(private_infrastructure: Infrastructure
             await world.check()
     finally:
         worker.kill()
+
+
+async def test_a_worker_without_partitions_is_idle_and_takes_over(settings: Settings, tmp_path: Path) -> None:
+    """It looks at what the others announced: it is not stuck because it has nothing to move."""
+    settings = settings.model_copy(update={"partitions": 1, "watch_every_s": 0.3})
+    codec = await prepare(settings)
+    busy, standby = (Worker(settings, tmp_path / f"{name}.log", "sales") for name in ("busy", "standby"))
+    async with log_writer(settings, codec) as writer:
+        await append(writer, 20)
+        with running(busy):
+            await caught_up(settings, busy)
+            with running(standby):
+                url = await url_of(standby)
+                assert (await becomes(url, standby, "idle"))["partitions"] == []
+                assert "lag_events" not in " ".join(await metrics(url)), "it has no partition to tell of"
+                busy.kill()
+                await append(writer, 20, seed=2)
+                await caught_up(settings, standby)
+                assert (await becomes(url, standby, "idle"))["partitions"] == [0]
 
 
 async def test_what_cannot_be_decoded_stops_the_process(settings: Settings, worker: Worker) -> None:
