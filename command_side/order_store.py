@@ -2,7 +2,8 @@
 
 What is here can be lost: all of it is made again from the log. So a store that cannot be read, has another
 format, or is of another log is thrown away, and what matters is only that it is never believed. Each `write` is one
-atomic batch, so that orders and offset belong together whatever is killed.
+atomic batch, so that orders and offset belong together whatever is killed. RocksDB's own log is off: the log that
+matters is Kafka's, and what was in memory only is folded from there again.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from command_side.domain.order import Order
 from command_side.receipts import Receipt, ReceiptKey
@@ -54,10 +55,11 @@ class OrderStore:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._db = _reading(lambda: Rdict(str(folder), _options()))
+        self._db.set_write_options(_without_log())
         found = self._get(_CHECKPOINT)
         self.checkpoint = Checkpoint(log_id) if found is None else _decode(_checkpoints, found)
         if (self.checkpoint.log_id, self.checkpoint.format) != (log_id, _FORMAT):
-            self.close()
+            self._db.close()
             raise StoreUnusable(f"it is of {self.checkpoint.log_id} in format {self.checkpoint.format}")
 
     @classmethod
@@ -108,12 +110,15 @@ class OrderStore:
             _reading(lambda: self._db.write(batch))
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._db.close()
+        """Bring what was written to the disk, and let go of the folder. Raises StoreUnusable."""
+        try:
+            _reading(self._db.flush)
+        finally:
+            self._db.close()
 
     def discard(self) -> None:
-        """Close it and delete the folder."""
-        self.close()
+        """Let go of the folder and delete it."""
+        self._db.close()
         shutil.rmtree(self._folder)
 
     def _get(self, key: bytes) -> Any:
@@ -134,6 +139,12 @@ def _options() -> Options:
     options.set_max_write_buffer_number(2)
     options.set_block_based_table_factory(table)
     options.set_keep_log_file_num(1)
+    return options
+
+
+def _without_log() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign, assignment]  # its stub takes the property for a method
     return options
 
 
