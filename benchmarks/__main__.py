@@ -26,6 +26,7 @@ from benchmarks import (
     recovery,
     sales_tables,
     side_by_side,
+    visible,
     writer,
 )
 from benchmarks.results import Figure, keep, show
@@ -50,6 +51,7 @@ _MODULES = (
     side_by_side,
     recovery,
     live_view,
+    visible,
     queries,
     sales_tables,
 )
