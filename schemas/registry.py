@@ -1,6 +1,7 @@
 """A thin client of the schema registry, by its Confluent-compatible API (Apicurio's `/apis/ccompat/v7`)."""
 
 import json
+import time
 from typing import Any, Self
 
 import httpx
@@ -10,6 +11,7 @@ from schemas.avro import Schema
 from schemas.errors import Explained
 
 _TIMEOUT_S = 10.0
+_READ_S = 1.0
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
@@ -71,11 +73,22 @@ class Registry:
 
     def schema(self, schema_id: int) -> Schema:
         """The schema of an id. Raises KeyError when the registry has none."""
-        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        path = f"/schemas/ids/{schema_id}"
+        answer = self._call("GET", path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            # One that has just started answers before it has read all of its store, and then knows no schema.
+            self._require_read()
+            answer = self._call("GET", path)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise KeyError(schema_id)
         found: Schema = json.loads(answer.raise_for_status().json()["schema"])
         return found
+
+    def _require_read(self) -> None:
+        """Return once the registry must have read its store. Raises RegistryUnavailable when it has not yet."""
+        time.sleep(_READ_S)
+        if (level := self.compatibility()) != COMPATIBILITY:
+            raise RegistryUnavailable(f"the schema registry at {self._url} is not ready: its compatibility is {level}")
 
     def _call(self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None) -> httpx.Response:
         retrying = Retrying(
