@@ -17,7 +17,6 @@ from command_side.election import Candidate
 from command_side.owners import Owners
 from command_side.ownership import Ownership
 from command_side.routing import Router
-from command_side.stores import claimed_folder
 from command_side.writers import Writers
 from eventlog import topic_admin
 from eventlog.fence_probe import require_fencing
@@ -28,6 +27,7 @@ from schemas.codec import Codec
 from schemas.publish import load_codec
 from schemas.topics import ORDER_EVENTS, WRITER_OWNERS, WRITER_PROBE
 from service.admission import Admission
+from service.folders import own_folder
 from service.serving import run_app
 from service.sockets import listen
 
@@ -58,7 +58,7 @@ async def running_router(settings: Settings, codec: Codec, advertised_url: str) 
         client = await running.enter_async_context(
             LogClient(settings.kafka_bootstrap, topic, settings.produce_deadline_s)
         )
-        folder = running.enter_context(claimed_folder(settings.data_dir / "orders"))
+        folder = running.enter_context(own_folder(settings.data_dir / "orders"))
         log_id = f"{log_read.cluster_id}/{log_read.topic_id}"
         candidate = Candidate(settings, client, codec, writer_id, advertised_url, log_id, folder)
         owners = await running.enter_async_context(Owners(settings, codec, log_id))

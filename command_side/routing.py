@@ -53,10 +53,7 @@ class Router:
 
         Without `forward` it is not sent on. Raises Unavailable when it was not tried, Unanswered when nobody can tell.
         """
-        if self._in_flight >= self._settings.max_commands_in_flight:
-            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
-        partition = partition_of(request.command.order_id, self._settings.partitions)
-        deadline = asyncio.get_running_loop().time() + (within_s or self._settings.command_deadline_s)
+        partition, deadline = self._take(request, within_s)
         self._in_flight += 1
         try:
             if writer := self._writers.serving(partition):
@@ -75,10 +72,7 @@ class Router:
 
         Raises Unavailable; the future raises what `submit` does, and NotServing when the writer here stepped down.
         """
-        if self._in_flight >= self._settings.max_commands_in_flight:
-            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
-        partition = partition_of(request.command.order_id, self._settings.partitions)
-        deadline = asyncio.get_running_loop().time() + (within_s or self._settings.command_deadline_s)
+        partition, deadline = self._take(request, within_s)
         if writer := self._writers.serving(partition):
             result: asyncio.Future[Any] = writer.submit(request, deadline)
         else:
@@ -86,6 +80,14 @@ class Router:
         self._in_flight += 1
         result.add_done_callback(self._landed)
         return result
+
+    def _take(self, request: CommandRequest, within_s: float | None) -> tuple[int, float]:
+        """The command's partition and its deadline, if one more may be under way. Raises Unavailable."""
+        if self._in_flight >= self._settings.max_commands_in_flight:
+            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
+        partition = partition_of(request.command.order_id, self._settings.partitions)
+        deadline = asyncio.get_running_loop().time() + (within_s or self._settings.command_deadline_s)
+        return partition, deadline
 
     def _landed(self, _: "asyncio.Future[Any]") -> None:
         self._in_flight -= 1

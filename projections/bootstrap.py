@@ -24,7 +24,6 @@ from projections.log_identity import require_log
 from projections.metrics import Metrics
 from projections.parking import count_held
 from projections.schema_lookup import SchemaLookup
-from projections.slots import own_folder
 from projections.stopping import stop_at_once
 from projections.table_view import TableView
 from projections.transport import ProjectionApp
@@ -34,6 +33,7 @@ from schemas.publish import load_codec
 from schemas.registry import Registry
 from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
 from service import logs
+from service.folders import own_folder
 from service.sockets import listen
 
 log = structlog.get_logger()

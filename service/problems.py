@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
@@ -87,6 +87,12 @@ def invalid_request(instance: str, errors: Iterable[ErrorDetails]) -> dict[str, 
 def internal_error(instance: str) -> dict[str, Any]:
     """The body of the problem that a bug of ours is."""
     return http_problem(instance, 500, "The error is in the service's log.")
+
+
+def located(error: ValidationError, *where: str) -> list[Any]:
+    """What pydantic found wrong in one part of a request, located `where` that part is, for RequestValidationError."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{**one, "loc": (*where, *one["loc"])} for one in found]
 
 
 def install(app: FastAPI) -> None:

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from service.bodies import limited
+from service.problems import located
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -42,12 +43,12 @@ class CommandRoute(APIRoute):
                 try:
                     values[name] = adapter.validate_python(request.path_params[name])
                 except ValidationError as error:
-                    errors += _located(error, "path", name)
+                    errors += located(error, "path", name)
             if body is not None:
                 try:
                     values["body"] = body.model_validate_json(await request.body())
                 except ValidationError as error:
-                    errors += _located(error, "body")
+                    errors += located(error, "body")
             if errors:
                 raise RequestValidationError(errors)
             response: Response = await endpoint(request, **values)
@@ -147,8 +148,3 @@ class _Headers(Headers):
     def get(self, key: str, default: Any = None) -> Any:
         value = self._first.get(key.lower().encode("latin-1"))
         return default if value is None else value.decode("latin-1")
-
-
-def _located(error: ValidationError, *where: str) -> list[Any]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [{**one, "loc": (*where, *one["loc"])} for one in found]

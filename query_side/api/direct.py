@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from query_side.api.conditions import reach_position
 from query_side.wait import Reached
+from service.problems import located
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -54,13 +55,13 @@ class QueryRoute(APIRoute):
                 try:
                     values[name] = adapter.validate_python(request.path_params[name])
                 except ValidationError as error:
-                    errors += _located(error, "path", name)
+                    errors += located(error, "path", name)
             parameters = defaults
             if request.scope["query_string"]:
                 try:
                     parameters = model.model_validate(_given(request, model))
                 except ValidationError as error:
-                    errors += _located(error, "query")
+                    errors += located(error, "query")
             if errors:
                 raise RequestValidationError(errors)
             if takes_parameters:
@@ -83,8 +84,3 @@ def _given(request: Request, model: type[Parameters]) -> dict[str, Any]:
         else:
             given[name] = [given[name], value] if name in given else value
     return given
-
-
-def _located(error: ValidationError, *where: str) -> list[Any]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [{**one, "loc": (*where, *one["loc"])} for one in found]

@@ -22,10 +22,10 @@ from command_side.outcomes import Accepted, CommandRequest
 from command_side.partition_state import PartitionState
 from command_side.receipts import Receipt
 from command_side.routing import Router
-from command_side.stores import claimed_folder
 from eventlog.settings import Settings
 from schemas.codec import Codec
 from schemas.events import Line, WriterElected
+from service.folders import own_folder
 from tests.kit.worlds import prepare
 
 LOG = "a cluster/a topic/0"
@@ -110,7 +110,7 @@ def test_an_order_is_found_wherever_it_is_and_memory_is_bounded(tmp_path: Path) 
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    with claimed_folder(tmp_path) as first:
+    with own_folder(tmp_path) as first:
         assert first == tmp_path / "0"
         # The lock is the process's: only another one can show that it holds.
         done = asyncio.run(_claimed_by_another_process(tmp_path))
@@ -120,8 +120,8 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 async def _claimed_by_another_process(parent: Path) -> str:
     code = (
-        "import sys; from pathlib import Path; from command_side.stores import claimed_folder\n"
-        "with claimed_folder(Path(sys.argv[1])) as folder: print(folder, end='')"
+        "import sys; from pathlib import Path; from service.folders import own_folder\n"
+        "with own_folder(Path(sys.argv[1])) as folder: print(folder, end='')"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(parent), stdout=asyncio.subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A folder of its own for each worker of a machine, and the same one again after a restart."""
+"""A folder of its own for each process of a machine, and the same one again after a restart."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """The first folder of `parent` that no running worker has; held while this is entered, and as long as we live.
+    """The first folder of `parent` that no running process has; held while this is entered, and as long as we live.
 
-    The kernel gives it up however the process ends. A worker that is only suspended keeps its folder: another
+    The kernel gives it up however the process ends. One that is only suspended keeps its folder: another
     one must not have its RocksDB open as well.
     """
     for number in count():
