@@ -8,6 +8,7 @@ import typer
 from cli import admin, dlq, log, services, stack
 from cli.errors import explained
 from cli.order_import.verb import import_orders
+from cli.rebuild import verb as rebuild
 
 app = typer.Typer(
     name="orderlog",
@@ -23,6 +24,7 @@ for name, verb in (("up", stack.up), ("down", stack.down), ("status", stack.stat
 app.command("serve", rich_help_panel="Services, one process each")(services.serve)
 app.command("project", rich_help_panel="Services, one process each")(services.project)
 app.command("import", rich_help_panel="Using it")(import_orders)
+app.command("rebuild", rich_help_panel="Using it", epilog=rebuild.EPILOG)(rebuild.rebuild)
 app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster")
 app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)

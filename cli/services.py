@@ -28,8 +28,13 @@ def serve(api: Annotated[Api, typer.Argument(help="which HTTP service")]) -> Non
         query_api.serve(settings.of_running_stack())
 
 
-def project(projection: Annotated[str, typer.Argument(help="name of the view, such as orders")]) -> None:
+def project(
+    projection: Annotated[str, typer.Argument(help="name of the view, such as orders")],
+    generation: Annotated[
+        int | None, typer.Option(help="build this generation, as `orderlog rebuild` does; not the live one")
+    ] = None,
+) -> None:
     """Keep one view up to date until SIGTERM or Ctrl-C; several of these share its partitions."""
     from projections import bootstrap
 
-    bootstrap.run(projection, settings.of_running_stack())
+    bootstrap.run(projection, settings.of_running_stack(), generation)

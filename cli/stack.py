@@ -14,7 +14,7 @@ from rich.table import Table
 from cli import settings
 from cli.errors import FAILED
 from cli.progress import OnConsole
-from local_stack import background, run_state, standing
+from local_stack import background, run_state
 from local_stack import demo as demonstration
 from local_stack.downloads import ensure_artifacts
 from local_stack.run_state import RunState
@@ -54,6 +54,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Show every part, where it is reached and whether it is ready; exit code 1 unless all are."""
+    from local_stack import standing  # it knows the views, and loads what they need
+
     parts = standing.of(settings.of_running_stack())
     if as_json:
         typer.echo(json.dumps({"services": [part.as_dict() for part in parts]}))

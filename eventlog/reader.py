@@ -1,6 +1,7 @@
 """Bounded reading: a stretch of one partition, from one offset up to another, in order."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -52,6 +53,15 @@ async def read_partition(
                 continue
             position = records[-1].offset + 1
             yield [record for record in records if record.offset < end]
+
+
+async def offsets_at(bootstrap: str, topic: str, when: datetime) -> Mapping[int, int]:
+    """The offset of the first record of every partition that was recorded at `when` or later, or else its end."""
+    ends = await log_ends(bootstrap, topic)
+    async with bounded_consumer(bootstrap) as consumer:
+        milliseconds = int(when.timestamp() * 1000)
+        found = await consumer.offsets_for_times({TopicPartition(topic, p): milliseconds for p in ends})
+    return {where.partition: at.offset if at else ends[where.partition] for where, at in found.items()}
 
 
 async def log_ends(bootstrap: str, topic: str) -> Mapping[int, int]:

@@ -103,6 +103,13 @@ class Settings(BaseSettings):
         1_000, ge=1, description="a projection stops rather than park more orders of a partition: it is hardly them"
     )
 
+    keep_retired_s: float = Field(
+        259_200.0, ge=0, description="how long the generation that a rebuild replaced is kept for --rollback; 3 days"
+    )
+    stats_wait_s: float = Field(
+        15.0, ge=0, description="longest a query waits for the sales tables while workers change over; then 503"
+    )
+
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
     cache_dir: Path | None = Field(
         None, description="downloaded Kafka and registry; default is the user's cache folder"

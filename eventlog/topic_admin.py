@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from eventlog.settings import Settings
 from schemas.errors import BadInput, Explained
@@ -37,7 +37,7 @@ async def plan(settings: Settings) -> list[TopicChange]:
     Raises TopicMismatch when a topic has another partition count: a key would move to another
     partition, so the count of order.events is fixed for the life of the log.
     """
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         return [change for change, _ in await _changes(admin, settings)]
 
 
@@ -46,7 +46,7 @@ async def apply(settings: Settings, topics: Sequence[Topic] = CATALOGUE) -> list
 
     `topics` is given for those that come and go with what they serve, such as changelogs. Raises TopicMismatch.
     """
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         changes = await _changes(admin, settings, topics)
         for change, topic in changes:
             if change.action == "create":
@@ -62,6 +62,19 @@ async def require(settings: Settings, *topics: Topic) -> None:
     for topic in topics:
         if settings.topic(topic.name) in missing:
             raise TopicMissing(f"there is no topic {settings.topic(topic.name)}; run: orderlog topics apply")
+
+
+async def delete(settings: Settings, names: Sequence[str]) -> None:
+    """Remove the topics with these physical names; those that are not there are fine. Raises KafkaError."""
+    async with admin_client(settings) as admin:
+        present = set(await admin.list_topics()).intersection(names)
+        if not present:
+            return
+        answer = await admin.delete_topics(sorted(present))
+        for name, code, *_ in answer.topic_error_codes:
+            error = for_code(code)
+            if code and error is not UnknownTopicOrPartitionError:
+                raise KafkaError(f"topic {name} was not removed: {error.__name__}")
 
 
 async def _changes(
@@ -129,7 +142,8 @@ def _written(config: Mapping[str, str]) -> str:
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[Any]:
+async def admin_client(settings: Settings) -> AsyncIterator[Any]:
+    """aiokafka's admin client, connected while this is entered."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
         await admin.start()

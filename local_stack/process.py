@@ -43,7 +43,7 @@ class Child:
         self._command = list(command)
         self.log_file = log_file
         self._environment = dict(environment) if environment is not None else dict(os.environ)
-        self._stop_signal = stop_signal
+        self.stop_signal = stop_signal
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,7 +88,7 @@ class Child:
         """Ask it to end, and kill it when it has not within ten seconds."""
         if self._process is None:
             return
-        self.signal(self._stop_signal)
+        self.signal(self.stop_signal)
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:

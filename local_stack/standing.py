@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,13 +11,16 @@ import psycopg
 
 from eventlog.settings import Settings
 from local_stack.services import SERVICES
+from projections.catalogue import VIEWS
+from projections.database import connect
+from projections.generations import live_versions, needs_rebuild
 
 _PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class PartStanding:
-    """One part: `state` is ready, not ready (it says so itself) or unreachable; `detail` says why."""
+    """One part: `state` is ready, not ready (it says so itself), unreachable or needs rebuild; `detail` says why."""
 
     name: str
     url: str
@@ -44,7 +47,22 @@ async def _of(settings: Settings) -> list[PartStanding]:
     for service in SERVICES:
         part = service.part(settings)
         parts.append((part.name, part.url, lambda url=part.ready_url: _http(url)))  # type: ignore[misc]
-    return list(await asyncio.gather(*(_standing(*part) for part in parts)))
+    standings = await asyncio.gather(*(_standing(*part) for part in parts))
+    behind = await _made_by_other_code(settings.postgres_url)
+    return [
+        replace(one, state="needs rebuild", detail=behind[one.name]) if one.name in behind else one for one in standings
+    ]
+
+
+async def _made_by_other_code(postgres_url: str) -> dict[str, str]:
+    """{service: why} of the projections whose live generation was made by another version of their code than ours."""
+    try:
+        async with await connect(postgres_url) as connection:
+            versions = await live_versions(connection)
+    except psycopg.Error:  # that Postgres is away is told by its own line
+        return {}
+    different = {name: view for name, view in VIEWS.items() if versions.get(name, view.version) != view.version}
+    return {f"projection-{name}": needs_rebuild(view, versions[name]) for name, view in different.items()}
 
 
 async def _standing(name: str, url: str, probe: Callable[[], Awaitable[str]]) -> PartStanding:

@@ -32,6 +32,7 @@ _ADVANCE = """
         RETURNING partition, next_offset
     )
     SELECT pg_notify(%s, format('%%s:%%s:%%s', %s::text, partition, next_offset - 1)) FROM moved
+    WHERE EXISTS (SELECT FROM orderlog.generations WHERE generation = %s AND state = 'live')
 """
 _ROUTE = """
     INSERT INTO {} AS r (partition, url, mandate) SELECT * FROM unnest(%s::smallint[], %s::text[], %s::bigint[])
@@ -92,5 +93,5 @@ class Announcer:
             of = [self._generation.projection, self._generation.number]
             places = [place for _, place in news.values()]
             columns = [list(news), [place.next_offset for place in places], [place.term for place in places]]
-            await connection.execute(_ADVANCE, [*of, *columns, POSITIONS_CHANNEL, self._generation.projection])
+            await connection.execute(_ADVANCE, [*of, *columns, POSITIONS_CHANNEL, *of])
         self._told |= routes

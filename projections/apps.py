@@ -1,6 +1,7 @@
 """The Faust app of a view, put together for bootstrap.py: one way for views in Postgres, one for views in tables."""
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from eventlog.identity import LogIdentity
 from eventlog.settings import Settings
 from projections.announcing import Announcer
 from projections.changelog import Changelog, changelog_topic
+from projections.faust_names import app_name, building_folders, table_of
 from projections.fenced_table import FencedTable
 from projections.generations import Generation
 from projections.health import serve_health
+from projections.inheritance import Inheritance
 from projections.metrics import Metrics
 from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
@@ -32,7 +35,10 @@ _RECOVERY_QUEUE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every worker is made of; `folder` is its own, on `listener` it answers."""
+    """What every worker is made of; `folder` is its own, on `listener` it answers.
+
+    `ends` is up to where the generation is made, {partition: offset}; None for one that follows the log.
+    """
 
     settings: Settings
     codec: Codec
@@ -42,6 +48,7 @@ class Parts:
     metrics: Metrics
     listener: socket.socket
     folder: Path
+    ends: Mapping[int, int] | None = None
 
     @property
     def url(self) -> str:
@@ -69,8 +76,8 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     worker = TableWorker(settings, parts.codec, parts.schemas, view, parts.generation, parts.metrics, announcer)
     # Writes cost by their number, so batches are as large as memory allows.
     app = _app(parts, worker, {"broker_max_poll_records": 50_000})
-    # The log's id and the code's version: a changelog left over from another log or another fold is not ours.
-    worker.table = FencedTable(app, f"{view.name}-{view.version}-{parts.identity.topic_id.hex[:8]}", worker)
+    worker.table = FencedTable(app, table_of(view.name, view.version, parts.identity), worker)
+    worker.table.inheritance = Inheritance(building_folders(settings, parts.generation), parts.generation)
     topic = worker.table.changelog
     declared = changelog_topic(topic.removeprefix(settings.topic_prefix), owner=f"projections/{view.name}")
     await topic_admin.apply(settings, [declared])
@@ -84,9 +91,10 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
 def _app(parts: Parts, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
     topic = parts.settings.topic(ORDER_EVENTS.name)
     options = {**_options(parts.settings, parts.generation, parts.folder), **options}
-    app_id = f"{parts.settings.topic_prefix}projection-{parts.generation.projection}"
-    app = ProjectionApp(app_id, topic, worker.read_starts, worker.let_go, **options)
+    name = app_name(parts.settings, parts.generation.projection)
+    app = ProjectionApp(name, topic, worker.read_starts, worker.let_go, **options)
     app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
+    worker.ends = parts.ends
     watchdog = Watchdog(parts.settings, app, parts.metrics, worker.reached, lambda: worker.waiting_for, worker.ages)
     app.beside = (watchdog.run,)
     serve_health(app, worker, watchdog, parts.metrics, parts.listener)

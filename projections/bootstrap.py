@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,14 +19,20 @@ from eventlog import topic_admin
 from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
 from projections.apps import Parts, table_app, view_app
+from projections.bulk import Connection
 from projections.catalogue import VIEWS
 from projections.database import connect
-from projections.generations import Generation, live_generation
+from projections.faust_names import building_folders, folders_of
+from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.log_identity import require_log
 from projections.metrics import Metrics
 from projections.parking import count_held
+from projections.rebuild import records
+from projections.rebuild.building import Ends
+from projections.rebuild.cleaning import forget_changelog
 from projections.schema_lookup import SchemaLookup
 from projections.stopping import stop_at_once
+from projections.succession import Succession
 from projections.table_view import TableView
 from projections.transport import ProjectionApp
 from projections.view import View
@@ -52,12 +60,12 @@ class NotPrepared(Explained):
     """Something that is made once for the whole system is missing; the message says what to run."""
 
 
-def run(projection: str, settings: Settings) -> None:
-    """Keep the view `projection` up to date until SIGTERM or SIGINT.
+def run(projection: str, settings: Settings, number: int | None = None) -> None:
+    """Keep the view `projection` up to date until SIGTERM or SIGINT: its live generation, or the one with `number`.
 
-    Raises UnknownProjection, NotPrepared, TopicMissing, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild;
-    OSError when its port is taken; KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does
-    not answer.
+    When the live generation is replaced, the process begins again in the new one. Raises UnknownProjection,
+    NotPrepared, TopicMissing, TopicMismatch, NotRegistered, WrongLog, NeedsRebuild; OSError when its port is taken;
+    KafkaError, RegistryUnavailable or psycopg.OperationalError when that part does not answer.
     Later failures that are not waited out end the process with status 1.
     """
     if projection not in VIEWS:
@@ -65,36 +73,51 @@ def run(projection: str, settings: Settings) -> None:
     logs.configure(settings, f"projection-{projection}")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    folders = settings.data_dir.absolute() / "projections" / projection
+    folders = folders_of(settings, projection)
+    if number is not None:
+        folders = building_folders(settings, Generation(projection, number))
     with listen(settings.worker_host, settings.worker_port_of(projection)) as listener, own_folder(folders) as folder:
-        asyncio.run(_run(VIEWS[projection], settings, listener, folder))
+        replaced = asyncio.run(_run(VIEWS[projection], settings, listener, folder, number))
+    if replaced and number is None:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-async def _run(view: View | TableView, settings: Settings, listener: socket.socket, folder: Path) -> None:
+async def _run(
+    view: View | TableView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
+) -> bool:
+    """Follow the log until told to stop; whether it was not that, but that the generation was replaced."""
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    starting = asyncio.create_task(build_app(view, settings, listener, folder))
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+    starting = asyncio.create_task(build_app(view, settings, listener, folder, number))
     await asyncio.wait([starting, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
         starting.cancel()
-        return
-    await _follow_until(stopping, await starting, listener)
+        return False
+    app, succession = await starting
+    either = [asyncio.create_task(event.wait()) for event in (stopping, succession.over)]
+    await _follow_until(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED), app, listener)
+    return not stopping.is_set()
 
 
-async def build_app(view: View | TableView, settings: Settings, listener: socket.socket, folder: Path) -> ProjectionApp:
+async def build_app(
+    view: View | TableView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
+) -> tuple[ProjectionApp, Succession]:
     """The Faust app that keeps `view` up to date, its data in `folder`, ready to be started. Raises as `run` does."""
     identity = await _identity(settings, settings.topic(ORDER_EVENTS.name))
     schemas = SchemaLookup(Registry(settings.registry_url, _LOOKUP_PATIENCE_S).schema)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
-    generation = await _live_generation(settings, view, identity)
-    parts = Parts(settings, codec, schemas, identity, generation, Metrics(generation), listener, folder)
+    generation, ends = await _generation(settings, view, identity, number)
+    metrics = Metrics(generation)
+    parts = Parts(settings, codec, schemas, identity, generation, metrics, listener, folder, ends)
     app = await table_app(parts, view) if isinstance(view, TableView) else view_app(parts, view)
+    succession = Succession(settings, view, generation, metrics, folder)
+    app.beside = (*app.beside, succession.run)
     log.info("projection_starts", projection=view.name, generation=generation.number, group=app.conf.id)
-    return app
+    return app, succession
 
 
-async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: socket.socket) -> None:
+async def _follow_until(over: Awaitable[object], app: ProjectionApp, listener: socket.socket) -> None:
     app.in_worker = True
     beside = [asyncio.create_task(_unfailing(run)) for run in app.beside]
     try:
@@ -102,7 +125,7 @@ async def _follow_until(stopping: asyncio.Event, app: ProjectionApp, listener: s
         await app.start()
         host, port = listener.getsockname()[:2]
         log.info("listening", url=f"http://{host}:{port}")
-        await app.wait(stopping.wait())
+        await app.wait(over)
     except Exception as error:
         stop_at_once("projection_stopped", reason="Faust failed", exc_info=error)
     finally:
@@ -130,7 +153,10 @@ def _waits(attempt: RetryCallState) -> None:
     log.warning("projection_waits", reason=f"Postgres does not answer: {cause}", attempt=attempt.attempt_number)
 
 
-async def _live_generation(settings: Settings, view: View | TableView, log_read: LogIdentity) -> Generation:
+async def _generation(
+    settings: Settings, view: View | TableView, log_read: LogIdentity, number: int | None
+) -> tuple[Generation, Ends]:
+    """The generation to be kept, and up to where in the log."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(OperationalError),
         wait=wait_exponential_jitter(multiplier=0.1, max=2),
@@ -138,18 +164,34 @@ async def _live_generation(settings: Settings, view: View | TableView, log_read:
         before_sleep=_waits,
         reraise=True,
     )
-    return await retrying(_find_generation, settings, view, log_read)
+    return await retrying(_find_generation, settings, view, log_read, number)
 
 
-async def _find_generation(settings: Settings, view: View | TableView, log_read: LogIdentity) -> Generation:
+async def _find_generation(
+    settings: Settings, view: View | TableView, log_read: LogIdentity, number: int | None
+) -> tuple[Generation, Ends]:
     async with await connect(settings.postgres_url) as connection:
+
+        async def forget(first: Generation) -> None:
+            await forget_changelog(settings, connection, view, first, view.version)
+
         try:
             await require_log(connection, log_read)
-            generation = await live_generation(connection, view)
+            if number is not None:
+                return await _building(connection, view, number)
+            generation = await live_generation(connection, view, forget)
             await count_held(connection, generation)
         except UndefinedTable as error:
             raise NotPrepared("the database lacks tables of orderlog; run: orderlog migrate") from error
-    return generation
+    return generation, None
+
+
+async def _building(connection: Connection, view: View | TableView, number: int) -> tuple[Generation, Ends]:
+    record = await records.of(connection, Generation(view.name, number))
+    if record.version != view.version:
+        made = f"generation {number} of {view.name} is made by version {record.version} of its code"
+        raise NeedsRebuild(f"{made}, this is {view.version}")
+    return record.generation, record.ends
 
 
 async def _identity(settings: Settings, topic: str) -> LogIdentity:

@@ -166,10 +166,11 @@ async def lock(connection: Connection, generation: Generation, partition: int) -
 
 
 async def announce(connection: Connection, generation: Generation, partition: int) -> None:
-    """Notify whoever waits for the view to change, though its position did not move."""
+    """Notify whoever waits for the view to change, if this is its live generation: its position may not have moved."""
     query = """
-        SELECT pg_notify(%s, format('%%s:%%s:%%s', projection, partition, next_offset - 1)) FROM orderlog.checkpoints
-        WHERE projection = %s AND generation = %s AND partition = %s
+        SELECT pg_notify(%s, format('%%s:%%s:%%s', projection, partition, next_offset - 1))
+        FROM orderlog.checkpoints JOIN orderlog.generations g USING (projection, generation)
+        WHERE projection = %s AND generation = %s AND partition = %s AND g.state = 'live'
     """
     await connection.execute(query, [POSITIONS_CHANNEL, generation.projection, generation.number, partition])
 
@@ -181,6 +182,7 @@ async def _advance(connection: Connection, generation: Generation, partition: in
             WHERE projection = %s AND generation = %s AND partition = %s RETURNING partition, next_offset
         )
         SELECT pg_notify(%s, format('%%s:%%s:%%s', %s::text, partition, next_offset - 1)) FROM moved
+        WHERE EXISTS (SELECT FROM orderlog.generations WHERE generation = %s AND state = 'live')
     """
     key = [generation.projection, generation.number, partition]
-    await connection.execute(update, [to.next_offset, to.term, *key, POSITIONS_CHANNEL, generation.projection])
+    await connection.execute(update, [to.next_offset, to.term, *key, POSITIONS_CHANNEL, *key[:2]])

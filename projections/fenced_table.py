@@ -18,6 +18,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from projections.batches import Place
+from projections.inheritance import Inheritance
 from projections.table_view import Write
 
 PLACE_KEY = b"\x00place"
@@ -47,8 +48,11 @@ class Keeper(Protocol):
 class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
     """The table, in an app whose store is `rocksdb://`.
 
-    `keeper` takes partitions over before Faust looks how far their changelogs are to be recovered.
+    `keeper` takes partitions over before Faust looks how far their changelogs are to be recovered. Set `inheritance`
+    before the app starts.
     """
+
+    inheritance: Inheritance
 
     def __init__(self, app: Any, name: str, keeper: Keeper) -> None:
         options = {"key_type": bytes, "value_type": bytes, "options": dict(_ROCKSDB)}
@@ -61,6 +65,9 @@ class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
     ) -> None:
         """Close and open what Faust says, while nothing is written, and take over what is assigned."""
         self._keeper.let_go()
+        for tp in newly_assigned:
+            if tp.topic == self.changelog:
+                await self.inheritance.take(self.data.partition_path(tp.partition))
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
         await self._keeper.take_over({tp.partition for tp in assigned if tp.topic == self.changelog})
 

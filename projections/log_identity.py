@@ -21,3 +21,9 @@ async def require_log(connection: Connection, log: LogIdentity) -> None:
                     f"the database's positions are of {other}, not of {log}: give this log a database of its own, "
                     "or drop this one, from which nothing is lost: the views are made anew"
                 )
+
+
+async def known_log(connection: Connection) -> LogIdentity | None:
+    """The log whose positions the database holds, None before the first worker has started."""
+    row = await (await connection.execute("SELECT topic, cluster_id, topic_id FROM orderlog.logs")).fetchone()
+    return LogIdentity(*row) if row else None

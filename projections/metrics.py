@@ -42,6 +42,8 @@ class Metrics:
         self.lag_seconds = self._gauge("lag_seconds", "For how long the oldest of those has waited", "partition")
         self.parked_orders = self._gauge("parked_orders", "Orders with parked events, of all partitions")
         self.state = self._gauge("state", "1 for what the worker does now, 0 for all else", "state")
+        self.rebuild_records = self._gauge("rebuild_records", "Records in the generation being built", "building")
+        self.rebuild_log_end = self._gauge("rebuild_log_end", "Records it is to have", "building")
         self.batches = self._counter("batches", "Batches applied")
         self.applied = self._counter("events_applied", "Records that were new to the view")
         self.deposed = self._counter("events_deposed", "Records of a deposed writer, dropped")

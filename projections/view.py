@@ -1,7 +1,8 @@
 """What a view is to the worker that keeps it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+from uuid import UUID
 
 from sqlalchemy import MetaData
 
@@ -35,4 +36,23 @@ class View(Protocol):
         Raises EventFailed at an event that does not follow what the tables hold; whatever it raises, it may be called
         again within the same transaction, with some of the events, after a savepoint from before it. Temporary
         tables are dropped in between.
+        """
+
+
+@runtime_checkable
+class RemakesOrders(Protocol):
+    """A view that can also make the rows of one order again, because it knows which rows are its."""
+
+    async def remake(
+        self,
+        connection: Connection,
+        schema: str,
+        order_id: UUID,
+        events: Sequence[RecordedEvent],
+        partition_of: Callable[[UUID], int],
+    ) -> None:
+        """Replace what the tables of `schema` have of an order by the fold of `events`, all of its.
+
+        Within the caller's transaction, while no batch of the order's partition is applied. `partition_of` says in
+        which partition an order is. Raises EventFailed.
         """

@@ -38,8 +38,11 @@ class Worker(ABC):
     """Keeps one generation of a view up to date. Its methods are what ProjectionApp and its agent call.
 
     `waiting_for` says what a batch is held up by, None when nothing holds it up. `ages` are, by partition, how old
-    the first record of the last batch was when it was applied, in seconds.
+    the first record of the last batch was when it was applied, in seconds. `ends` is up to where the view is made,
+    {partition: offset}, None for one that follows the log.
     """
+
+    ends: Mapping[int, int] | None = None
 
     def __init__(self, settings: Settings, schemas: SchemaLookup, metrics: Metrics) -> None:
         self.settings = settings
@@ -93,6 +96,10 @@ class Worker(ABC):
 
     async def apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
         """Apply one batch, for as long as it takes. Ends the process when it cannot be applied at all."""
+        if self.ends is not None:
+            records = [record for record in records if record.offset < self.ends.get(partition, 0)]
+            if not records:
+                return None
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait

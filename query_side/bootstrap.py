@@ -15,7 +15,7 @@ from service.sockets import listen
 def build_app(settings: Settings) -> FastAPI:
     """The query API that `settings` describe."""
     database = Database(settings.postgres_url)
-    sales = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions)
+    sales = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions, settings.stats_wait_s)
     return create_app(settings, database, Reached(settings.postgres_url, ORDERS), sales)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
-from psycopg.errors import InvalidSchemaName, QueryCanceled, UndefinedTable
+from psycopg.errors import InvalidSchemaName, QueryCanceled, UndefinedColumn, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -69,6 +69,8 @@ class Database:
                 return await self._rows(statement, values, prepare)
         except QueryCanceled as error:
             raise Unavailable(f"the query took longer than {_STATEMENT_S} s; narrow it") from error
+        except UndefinedColumn as error:
+            raise Unavailable("the view was made by another version of orderlog: rebuild it") from error
         except (UndefinedTable, InvalidSchemaName) as error:
             raise Unavailable("the views were not made yet; their workers make them when they start") from error
         except (OperationalError, InterfaceError) as error:  # PoolTimeout too

@@ -12,7 +12,13 @@ from query_side.database import Row, Unavailable
 ORDERS = "orders"
 SALES = "sales"
 
-SALES_WORKERS = "SELECT partition, url FROM views.sales_workers"
+# `changing`: other workers have taken the place of those that were asked until now, or are just about to.
+SALES_WORKERS = """
+    SELECT w.partition, w.url, EXISTS (
+        SELECT FROM orderlog.generations g
+        WHERE g.projection = 'sales' AND g.state = 'retired' AND g.changed_at > now() - interval '1 minute'
+    ) AS changing FROM views.sales_workers w
+"""
 
 LIVE = """
     WITH live AS MATERIALIZED (

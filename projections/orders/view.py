@@ -1,10 +1,11 @@
 """The `orders` view against its tables: load the rows a batch touches, fold, write them back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
+from psycopg import sql
 
 from eventlog.recorded import RecordedEvent
 from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
@@ -51,6 +52,37 @@ class OrdersView:
         in_key_order = sorted(events, key=_key)
         await copy_rows(connection, schema, order_events, [_to_event_row(recorded) for recorded in in_key_order])
         await _store_texts(connection, schema, in_key_order)
+
+    async def remake(
+        self,
+        connection: Connection,
+        schema: str,
+        order_id: UUID,
+        events: Sequence[RecordedEvent],
+        partition_of: Callable[[UUID], int],
+    ) -> None:
+        """See RemakesOrders. A customer's totals are added up again from the rows of its orders."""
+        known = await _load(connection, schema, [order_id])
+        for table in (order_lines, order_texts, order_events, orders):
+            await delete_rows(connection, schema, table, "order_id", [order_id])
+        await self.apply(connection, schema, events)
+        rows = [*known.values(), *(await _load(connection, schema, [order_id])).values()]
+        mine = partition_of(order_id)
+        for customer_id in {row.customer_id for row in rows}:
+            await _add_up(connection, schema, customer_id, mine, partition_of)
+
+
+async def _add_up(
+    connection: Connection, schema: str, customer_id: str, partition: int, partition_of: Callable[[UUID], int]
+) -> None:
+    """Make a customer's totals of one partition again."""
+    found = await select_rows(connection, schema, orders, "customer_id", [customer_id])
+    ids = [row["order_id"] for row in found if partition_of(row["order_id"]) == partition]
+    where = sql.SQL("DELETE FROM {} WHERE customer_id = %s AND partition = %s")
+    table = sql.Identifier(schema, customers_table.name)
+    await connection.execute(where.format(table), [customer_id, partition])
+    changes: list[Change] = [(None, row) for row in (await _load(connection, schema, ids)).values()]
+    await _store_customers(connection, schema, partition, changes)
 
 
 def _bytes(order_id: UUID) -> bytes:

@@ -230,6 +230,19 @@ class PartitionPosition(BaseModel):
     lag: int = Field(examples=[6], description="events that are in the log and not in the view yet")
 
 
+class RebuildPosition(BaseModel):
+    """How far the next generation of a projection is, as its builder saw it last."""
+
+    generation: int = Field(examples=[2])
+    phase: str = Field(examples=["events"], description="events, indexes, swap or hand-over")
+    done: int = Field(examples=[420_000], description="records")
+    total: int = Field(examples=[1_000_000], description="records in the log")
+    percent: float = Field(examples=[42.0])
+    rate: float = Field(examples=[91_000.0], description="records a second")
+    left_s: float | None = Field(examples=[6.4], description="seconds until it is level with the log, if known")
+    builder: str | None = Field(examples=["process 4242 on shop-1"])
+
+
 class ProjectionPosition(BaseModel):
     """How far a projection has come; `lag` is the sum over its partitions."""
 
@@ -237,6 +250,7 @@ class ProjectionPosition(BaseModel):
     generation: int = Field(examples=[1])
     lag: int = Field(examples=[6])
     partitions: list[PartitionPosition]
+    rebuild: RebuildPosition | None = Field(description="the generation that is being built, if there is one")
 
 
 class PositionsBody(BaseModel):

@@ -1,7 +1,7 @@
 """How far each projection is behind the log."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Request, Response
@@ -11,8 +11,8 @@ from query_side import queries
 from query_side.api.answers import json
 from query_side.api.conditions import MIN_POSITION
 from query_side.api.direct import QueryRoute
-from query_side.api.models import PartitionPosition, PositionsBody, ProjectionPosition
-from query_side.database import Unavailable
+from query_side.api.models import PartitionPosition, PositionsBody, ProjectionPosition, RebuildPosition
+from query_side.database import Row, Unavailable
 from schemas.topics import ORDER_EVENTS
 from service.problems import documented
 
@@ -36,18 +36,26 @@ async def get_positions(request: Request) -> Response:
             ends = await log_ends(settings.kafka_bootstrap, settings.topic(ORDER_EVENTS.name))
     except (TimeoutError, KafkaError) as error:
         raise Unavailable("the log does not answer") from error
-    reached: dict[tuple[str, int], dict[int, int]] = {}
+    by_projection: dict[str, list[Row]] = {}
     for row in rows:
-        reached.setdefault((row["projection"], row["generation"]), {})[row["partition"]] = row["next_offset"]
-    body = PositionsBody(projections=[_projection(*of, offsets, ends) for of, offsets in reached.items()])
+        by_projection.setdefault(row["projection"], []).append(row)
+    body = PositionsBody(projections=[_projection(name, of, ends) for name, of in by_projection.items()])
     return json(body.model_dump_json(), {})
 
 
-def _projection(name: str, generation: int, offsets: Mapping[int, int], ends: Mapping[int, int]) -> ProjectionPosition:
+def _projection(name: str, rows: Sequence[Row], ends: Mapping[int, int]) -> ProjectionPosition:
+    offsets = {row["partition"]: row["next_offset"] for row in rows}
     partitions = []
     for partition, end in sorted(ends.items()):
         next_offset = offsets.get(partition, 0)
         lag = max(end - next_offset, 0)
         partitions.append(PartitionPosition(partition=partition, position=next_offset - 1, end=end, lag=lag))
     lag = sum(partition.lag for partition in partitions)
-    return ProjectionPosition(name=name, generation=generation, lag=lag, partitions=partitions)
+    generation, rebuild = rows[0]["generation"], _rebuild(rows[0])
+    return ProjectionPosition(name=name, generation=generation, lag=lag, partitions=partitions, rebuild=rebuild)
+
+
+def _rebuild(row: Row) -> RebuildPosition | None:
+    if row["progress"] is None:
+        return None
+    return RebuildPosition(**{**row["progress"], "generation": row["building"], "builder": row["builder"]})

@@ -71,6 +71,6 @@ class SalesWorld:
 async def sales_world(settings: Settings, codec: Codec) -> AsyncIterator[SalesWorld]:
     """A world whose queries can be asked while this is entered; `prepare` made it."""
     async with Database(settings.postgres_url) as database:
-        stats = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions)
+        stats = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions, settings.stats_wait_s)
         async with stats:
             yield SalesWorld(settings, codec, stats)

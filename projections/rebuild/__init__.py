@@ -1,0 +1,1 @@
+"""Rebuild: the next generation of a view, made beside the live one, which then takes its place."""
