@@ -19,6 +19,7 @@ from projections.inheritance import Inheritance
 from projections.metrics import Metrics
 from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
+from projections.rebuild.pages import RebuildPages
 from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
 from projections.table_view import TableView
@@ -63,7 +64,7 @@ def view_app(parts: Parts, view: View) -> ProjectionApp:
     dlq = settings.topic(ORDER_EVENTS_DLQ.name)
     notices = Notices(settings.postgres_url, settings.kafka_bootstrap, dlq, view.name)
     worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry)
-    app = _app(parts, worker, {"broker_max_poll_records": 5_000})
+    app = _app(parts, view, worker, {"broker_max_poll_records": 5_000})
     app.beside = (*app.beside, notices.run)
     ParkedPages(settings.postgres_url, codec, schemas, view).serve(app.web.web_app)
     return app
@@ -75,7 +76,7 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     announcer = Announcer(settings.postgres_url, view, parts.generation, settings.worker_advertised_url or parts.url)
     worker = TableWorker(settings, parts.codec, parts.schemas, view, parts.generation, parts.metrics, announcer)
     # Writes cost by their number, so batches are as large as memory allows.
-    app = _app(parts, worker, {"broker_max_poll_records": 50_000})
+    app = _app(parts, view, worker, {"broker_max_poll_records": 50_000})
     worker.table = FencedTable(app, table_of(view.name, view.version, parts.identity), worker)
     worker.table.inheritance = Inheritance(building_folders(settings, parts.generation), parts.generation)
     topic = worker.table.changelog
@@ -88,7 +89,7 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     return app
 
 
-def _app(parts: Parts, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
+def _app(parts: Parts, view: View | TableView, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
     topic = parts.settings.topic(ORDER_EVENTS.name)
     options = {**_options(parts.settings, parts.generation, parts.folder), **options}
     name = app_name(parts.settings, parts.generation.projection)
@@ -98,6 +99,7 @@ def _app(parts: Parts, worker: Worker, options: dict[str, Any]) -> ProjectionApp
     watchdog = Watchdog(parts.settings, app, parts.metrics, worker.reached, lambda: worker.waiting_for, worker.ages)
     app.beside = (watchdog.run,)
     serve_health(app, worker, watchdog, parts.metrics, parts.listener)
+    RebuildPages(parts.settings, view).serve(app.web.web_app)
     return app
 
 

@@ -107,13 +107,14 @@ class Doing:
         became = "is live" if live else "was given up"
         self._say(f"{name}: generation {number} {became}", generation=number, live=live)
 
-    def start(self) -> None:
+    def start(self, *, rollback: bool) -> None:
         """Start the rebuild in a process that outlives this one, and return once it is at it."""
         view = self._views[0]
         log = self._settings.data_dir.absolute() / "logs" / f"rebuild-{view.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = orderlog("rebuild", view.name, "--jobs", str(self._jobs), "--json")
-        command += ["--accept-parked"] if self._accept_parked else []
+        wanted = {"--accept-parked": self._accept_parked, "--rollback": rollback}
+        command += [name for name, value in wanted.items() if value]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,

@@ -60,6 +60,8 @@ def rebuild(
         "--background": background,
     }
     chosen = [name for name, value in given.items() if value]
+    if chosen == ["--rollback", "--background"]:
+        chosen = ["--background"]
     if len(chosen) > 1:
         raise BadInput(f"{chosen[0]} and {chosen[1]} do not go together")
     if (view is None) != everything:
@@ -85,6 +87,6 @@ def rebuild(
         case ["--watch"]:
             doing.watch()
         case ["--background"]:
-            doing.start()
+            doing.start(rollback=rollback)
         case _:
             doing.rebuild()

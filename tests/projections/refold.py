@@ -55,9 +55,13 @@ def view(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def next_offsets(settings: Settings) -> Mapping[int, int]:
-    """The view's position in each partition; empty while there is none."""
+    """The live view's position in each partition; empty while there is none."""
+    query = """
+        SELECT partition, next_offset FROM orderlog.checkpoints JOIN orderlog.generations USING (projection, generation)
+        WHERE state = 'live'
+    """
     with psycopg.connect(settings.postgres_url) as connection:
-        return dict(connection.execute("SELECT partition, next_offset FROM orderlog.checkpoints").fetchall())
+        return dict(connection.execute(query).fetchall())
 
 
 def _apply(order: dict[str, Any], event: Any) -> None:
