@@ -23,6 +23,7 @@ from benchmarks import (
     live_view,
     overload,
     queries,
+    rebuild,
     recovery,
     sales_tables,
     side_by_side,
@@ -54,6 +55,7 @@ _MODULES = (
     visible,
     queries,
     sales_tables,
+    rebuild,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

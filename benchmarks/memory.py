@@ -30,6 +30,28 @@ class Watch:
 
 
 @asynccontextmanager
+async def watched_tree(pid: int) -> AsyncIterator[Watch]:
+    """Watch the sum of the process `pid` and all that it starts, while entered. Memory they share counts twice."""
+    watch, process = Watch(), psutil.Process(pid)
+
+    async def look() -> None:
+        while True:
+            total = 0
+            with suppress(psutil.NoSuchProcess):
+                for one in (process, *process.children(recursive=True)):
+                    with suppress(psutil.NoSuchProcess):
+                        total += one.memory_info().rss
+            watch.samples.append((time.perf_counter(), total / _MIB))
+            await asyncio.sleep(_EVERY_S)
+
+    task = asyncio.create_task(look())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+
+
+@asynccontextmanager
 async def watched(pid: int) -> AsyncIterator[Watch]:
     """Watch the process `pid` while entered, as long as it lives."""
     watch, process = Watch(), psutil.Process(pid)

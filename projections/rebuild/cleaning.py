@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NonEmptyGroup
 from psycopg import sql
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from eventlog import group_admin, topic_admin
 from eventlog.settings import Settings
@@ -24,11 +25,21 @@ from projections.view import View
 
 log = structlog.get_logger()
 
+_GROUP_EMPTY_WITHIN_S = 15.0
+_EVERY_S = 0.2
+
 
 async def drop(settings: Settings, connection: Connection, view: View | TableView, record: Record) -> None:
     """Remove everything of a generation that no process works on any more. Raises KafkaError, psycopg.Error."""
     generation = record.generation
-    await group_admin.delete(settings, [group_of(settings, generation)])
+    # Of a worker that was killed the group knows until its session is over.
+    leaving = AsyncRetrying(
+        retry=retry_if_exception_type(NonEmptyGroup),
+        wait=wait_fixed(_EVERY_S),
+        stop=stop_after_delay(_GROUP_EMPTY_WITHIN_S),
+        reraise=True,
+    )
+    await leaving(group_admin.delete, settings, [group_of(settings, generation)])
     await forget_changelog(settings, connection, view, generation, record.version)
     shutil.rmtree(building_folders(settings, generation), ignore_errors=True)
     async with connection.transaction():

@@ -46,10 +46,12 @@ class Rebuilds:
             record = await self._unfinished(connection) or await self._begun(connection)
             await records.take_up(connection, record.generation)
             try:
-                return await self._builder(lease).replace(record, accept_parked=accept_parked)
+                built = await self._builder(lease).replace(record, accept_parked=accept_parked)
             except Cancelled:
                 await drop(self._settings, await lease.connection(), self._view, record)
                 raise
+            await drop_old(self._settings, await lease.connection(), self._view)
+            return built
 
     async def take_back(self, *, accept_parked: bool = False) -> Built:
         """Put the generation that was replaced last in the place of the live one, once it is level with the log.

@@ -99,6 +99,10 @@ class QueryApi(Child):
             "query-api", orderlog("serve", "query-api"), log_file, environment=environment_of(self.settings)
         )
 
+    def start_only(self) -> None:
+        """Start it and return at once."""
+        super().start()
+
     def start(self) -> None:
         """Start it and return once the views can be read."""
         super().start()

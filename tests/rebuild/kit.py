@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +9,13 @@ from random import Random
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 from psycopg.rows import dict_row
 
 from eventlog.positions import parse_positions
 from eventlog.settings import Settings
+from eventlog.topic_admin import admin_client
 from local_stack.process import Child
 from local_stack.services import environment_of, orderlog
 from tests.kit.worlds import Worker, eventually
@@ -28,9 +29,13 @@ class Rebuild(Child):
     def __init__(self, settings: Settings, folder: Path, *arguments: str) -> None:
         variables = environment_of(settings.model_copy(update={"log_format": "json"}))
         command = orderlog("rebuild", *arguments, "--json")
-        super().__init__(
-            "rebuild", command, folder / f"rebuild{len(list(folder.iterdir()))}.log", environment=variables
-        )
+        log = folder / f"rebuild{len(list(folder.iterdir()))}.log"
+        super().__init__("rebuild", command, log, environment=variables)
+
+    def kill_alone(self) -> None:
+        """SIGKILL to it and to nobody else: what it started must end by itself."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has printed so far, logs and errors left out."""
@@ -105,6 +110,14 @@ class Reader:
         self._path = path
         self._seen: dict[int, int] = {}
 
+    async def is_served(self) -> bool:
+        """Whether there is an answer."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=30) as http:
+            try:
+                return (await http.get(self._path)).is_success
+            except httpx.TransportError:
+                return False
+
     async def poll(self) -> None:
         """Read, and check."""
         loop = asyncio.get_running_loop()
@@ -122,11 +135,27 @@ class Reader:
                 await asyncio.sleep(0.01)
 
 
-def kill_tree(child: Child) -> None:
-    """SIGKILL to the process alone: what it started must end by itself."""
-    assert child.pid
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait(10)
+async def rebuilt(settings: Settings, folder: Path, worker: Worker, generation: int, *arguments: str) -> dict[str, Any]:
+    """What `orderlog rebuild …` says in the end, once `worker` keeps this generation."""
+    rebuild = Rebuild(settings, folder, *arguments, "--jobs", "1")
+    rebuild.start()
+    done = await rebuild.done()
+    assert done["generation"] == generation
+    await follows(worker, generation)
+    return done
+
+
+def descendants(child: Child) -> list[psutil.Process]:
+    """The processes that a process has started, and those that they have."""
+    return psutil.Process(child.pid).children(recursive=True) if child.pid else []
+
+
+async def groups(settings: Settings) -> set[str]:
+    """The consumer groups of the world's projections, without its prefix."""
+    async with admin_client(settings) as admin:
+        found = {name for name, *_ in await admin.list_consumer_groups()}
+    prefix = f"{settings.topic_prefix}projection"
+    return {name.removeprefix(settings.topic_prefix) for name in found if name.startswith(prefix)}
 
 
 async def said_phase(rebuild: Rebuild, phase: str) -> dict[str, Any]:
