@@ -82,7 +82,7 @@ async def _add_up(
     table = sql.Identifier(schema, customers_table.name)
     await connection.execute(where.format(table), [customer_id, partition])
     changes: list[Change] = [(None, row) for row in (await _load(connection, schema, ids)).values()]
-    await _store_customers(connection, schema, partition, changes)
+    await copy_rows(connection, schema, customers_table, _to_customer_rows(partition, changes))
 
 
 def _bytes(order_id: UUID) -> bytes:
@@ -131,9 +131,7 @@ async def _store_orders(connection: Connection, schema: str, changes: Iterable[C
 
 
 async def _store_customers(connection: Connection, schema: str, partition: int, changes: Iterable[Change]) -> None:
-    totals = sorted(customers.added(changes).items())
-    rows = [(customer_id, currency, partition, *added) for (customer_id, currency), added in totals]
-    await upsert_rows(connection, schema, customers_table, rows)
+    await upsert_rows(connection, schema, customers_table, _to_customer_rows(partition, changes))
 
 
 async def _store_texts(connection: Connection, schema: str, events: Iterable[RecordedEvent]) -> None:
@@ -148,6 +146,11 @@ async def _store_texts(connection: Connection, schema: str, events: Iterable[Rec
             (changed if known_before else new)[key] = (event.order_id, *found)
     await copy_rows(connection, schema, order_texts, list(new.values()))
     await upsert_rows(connection, schema, order_texts, list(changed.values()))
+
+
+def _to_customer_rows(partition: int, changes: Iterable[Change]) -> list[tuple[Any, ...]]:
+    totals = sorted(customers.added(changes).items())
+    return [(customer_id, currency, partition, *added) for (customer_id, currency), added in totals]
 
 
 def _to_event_row(recorded: RecordedEvent) -> tuple[Any, ...]:

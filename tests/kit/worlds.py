@@ -112,10 +112,13 @@ class QueryApi(Child):
 class Worker(Child):
     """A projection's worker as a process of its own, with JSON logs."""
 
-    def __init__(self, settings: Settings, log_file: Path, projection: str = "orders") -> None:
+    def __init__(
+        self, settings: Settings, log_file: Path, projection: str = "orders", code: Path | None = None
+    ) -> None:
+        """`code` is a folder with packages that are to take the place of the installed ones."""
         self._offset = 0
         variables = environment_of(settings.model_copy(update={"log_format": "json"}))
-        super().__init__("worker", orderlog("project", projection), log_file, environment=variables)
+        super().__init__("worker", orderlog("project", projection), log_file, environment=variables, cwd=code)
 
     def start(self) -> None:
         """Start it; `logged` then tells of this run only."""

@@ -26,11 +26,11 @@ from tests.projections.log import LogWriter
 class Rebuild(Child):
     """`orderlog rebuild …` with its progress as JSON lines; it ends by itself."""
 
-    def __init__(self, settings: Settings, folder: Path, *arguments: str) -> None:
+    def __init__(self, settings: Settings, folder: Path, *arguments: str, code: Path | None = None) -> None:
         variables = environment_of(settings.model_copy(update={"log_format": "json"}))
         command = orderlog("rebuild", *arguments, "--json")
         log = folder / f"rebuild{len(list(folder.iterdir()))}.log"
-        super().__init__("rebuild", command, log, environment=variables)
+        super().__init__("rebuild", command, log, environment=variables, cwd=code)
 
     def kill_alone(self) -> None:
         """SIGKILL to it and to nobody else: what it started must end by itself."""
