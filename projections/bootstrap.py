@@ -95,6 +95,8 @@ async def _run(
         starting.cancel()
         return False
     app, succession = await starting
+    if number is None:
+        await succession.take_over()
     either = [asyncio.create_task(event.wait()) for event in (stopping, succession.over)]
     await _follow_until(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED), app, listener)
     return not stopping.is_set()

@@ -43,10 +43,20 @@ class Inheritance:
         if partition_folder.exists():
             return []
         partition_folder.parent.mkdir(parents=True, exist_ok=True)
-        locks = sorted(self._folders.glob("*/lock"))
+        locks = _locks(self._folders)
         tables = [data_in(lock.parent, self._generation) / "tables" for lock in locks]
         found = [(folder / partition_folder.name, lock) for folder, lock in zip(tables, locks, strict=True)]
         return [(left, lock) for left, lock in found if left.exists()]
+
+
+async def left_by_builders(folders: Path) -> None:
+    """Return once no worker with a folder below `folders` runs, after some seconds at most."""
+    for lock in _locks(folders):
+        await _is_free(lock)
+
+
+def _locks(folders: Path) -> list[Path]:
+    return sorted(folders.glob("*/lock"))
 
 
 async def _is_free(lock: Path) -> bool:

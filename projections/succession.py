@@ -14,7 +14,9 @@ from psycopg import Error
 from eventlog.settings import Settings
 from projections.bulk import Connection
 from projections.database import Database, connect
+from projections.faust_names import building_folders
 from projections.generations import Generation
+from projections.inheritance import left_by_builders
 from projections.metrics import Metrics
 from projections.rebuild import records
 from projections.rebuild.cleaning import clean
@@ -41,20 +43,29 @@ class Succession:
         self._metrics = metrics
         self._folder = folder
         self._cleaned_at = 0.0
+        self._database = Database(settings.postgres_url)
+
+    async def take_over(self) -> None:
+        """Say that this worker is about to keep its generation, and wait until those who built it here have left.
+
+        They serve it until then, so this is to be called when all else is done. Raises psycopg.OperationalError.
+        """
+        async with self._database.connection() as connection:
+            await records.stand_ready(connection, self._generation)
+        await left_by_builders(building_folders(self._settings, self._generation))
 
     async def run(self) -> None:
         """Look, for ever. That Postgres is away shows nothing."""
-        database = Database(self._settings.postgres_url)
         try:
             while not self.over.is_set():
                 try:
-                    async with database.connection() as connection:
+                    async with self._database.connection() as connection:
                         await self._look(connection)
                 except (Error, KafkaError, OSError) as error:
                     log.debug("generation_not_looked_at", reason=str(error))
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:
-            await database.close()
+            await self._database.close()
 
     async def _look(self, connection: Connection) -> None:
         found = await records.records(connection, self._view.name)

@@ -18,10 +18,11 @@ from psycopg import sql
 from eventlog import group_admin
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
+from projections.bulk import Connection
 from projections.checkpoints import read_positions
 from projections.faust_names import group_of
 from projections.generations import Generation, create_indexes
-from projections.rebuild.records import Lease, Record, tell
+from projections.rebuild.records import Lease, Record, is_awaited, newest, tell
 from projections.rebuild.standing import Pace, Phase, Standing, standing
 from projections.rebuild.swap import NotYet, Swapped, swap
 from projections.table_view import TableView
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 
 _LOOK_EVERY_S = 0.25
 _PATIENCE_S = 10.0
-_NEARLY = 1_000  # records behind the log's end at which the swap is tried
+_NEARLY = 100  # records behind the log's end, or those of a second, at which the swap is tried
 _HAND_OVER_S = 30.0
 _PASSING = (psycopg.OperationalError, KafkaError, OSError, TimeoutError)
 
@@ -83,11 +84,14 @@ class Builder:
         """
         generation = record.generation
         try:
+            await self._patiently(lambda: self._forget_routes(generation))
             self._crew.start(generation)
-            await self._until(generation, "events", lambda seen: seen.left <= max(_NEARLY, int(seen.rate)))
+            await self._until(generation, "events", _is_nearly_level)
             await self._patiently(lambda: self._index(generation))
+            served = await self._is_served(generation.projection)
             swapped = await self._swap(generation, accept_parked)
-            await self._hand_over(generation, swapped.old)
+            if served:
+                await self._hand_over(generation)
         finally:
             await asyncio.to_thread(self._crew.stop)
         return Built(generation, await self._look(generation, "done"), swapped)
@@ -146,20 +150,46 @@ class Builder:
 
     async def _swap(self, generation: Generation, accept_parked: bool) -> Swapped:
         while True:
-            await self._until(generation, "swap", lambda seen: seen.left <= _NEARLY)
+            await self._until(generation, "swap", _is_nearly_level)
             try:
                 connection = await self._lease.connection()
+                await self._require_routes(connection, generation)
                 return await swap(connection, self._view, generation, accept_parked=accept_parked)
             except (NotYet, psycopg.OperationalError) as error:
                 log.info("swap_tried_again", reason=str(error))
 
-    async def _hand_over(self, generation: Generation, old: Generation | None) -> None:
-        """Keep the new generation going until the service's workers have left the old one for it."""
-        if old is None:
-            return
-        deadline, group = time.monotonic() + _HAND_OVER_S, group_of(self._settings, old)
+    async def _forget_routes(self, generation: Generation) -> None:
+        """Forget who served a table when it was live before; who builds it says so anew."""
+        if isinstance(self._view, TableView):
+            routing = sql.Identifier(generation.schema, self._view.routing.name)
+            await (await self._lease.connection()).execute(sql.SQL("DELETE FROM {}").format(routing))
+
+    async def _require_routes(self, connection: Connection, generation: Generation) -> None:
+        """Raise NotYet while a partition of a table is served by nobody."""
+        if isinstance(self._view, TableView):
+            routing = sql.Identifier(generation.schema, self._view.routing.name)
+            row = await (await connection.execute(sql.SQL("SELECT count(*) FROM {}").format(routing))).fetchone()
+            if row is None or row[0] < self._settings.partitions:
+                raise NotYet("some partition of the table is not served yet")
+
+    async def _is_served(self, projection: str) -> bool:
+        """Whether workers of the service keep the live generation, who are to keep the new one."""
+        live = await newest(await self._lease.connection(), projection, "live")
+        if live is None:
+            return False
+        group = group_of(self._settings, live.generation)
+        return not await self._patiently(lambda: group_admin.is_empty(self._settings, group))
+
+    async def _hand_over(self, generation: Generation) -> None:
+        """Keep the new generation going until a worker of the service stands ready to, half a minute at most."""
+        deadline = time.monotonic() + _HAND_OVER_S
         while time.monotonic() < deadline:
             await self._patiently(lambda: self._look(generation, "hand-over"))
-            if await self._patiently(lambda: group_admin.is_empty(self._settings, group)):
+            if await is_awaited(await self._lease.connection(), generation):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _is_nearly_level(seen: Standing) -> bool:
+    """So that a swap, which holds live workers up until it is level, need not wait for long."""
+    return seen.left <= max(_NEARLY, seen.rate) and (seen.done > 0 or seen.total == 0)

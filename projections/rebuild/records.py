@@ -19,7 +19,8 @@ from projections.table_view import TableView
 from projections.view import View
 from schemas.errors import BadInput, Explained
 
-_LOCKS = 0x72656264  # "rebd": advisory locks of rebuilds, one for each projection
+# Advisory locks: "rebd", of rebuilds, one for each projection; "redy", of workers, one for each generation.
+_REBUILDS, _READY = 0x72656264, 0x72656479
 _SELECT = """
     SELECT generation, projection, version, state, changed_at, builder, progress, cancelled, ends
     FROM orderlog.generations WHERE projection = %s ORDER BY generation
@@ -76,16 +77,32 @@ class Lease:
 
 async def is_free(connection: Connection, projection: str) -> bool:
     """Whether nobody has the right to rebuild `projection`."""
-    query = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid::bigint = %s"
-    found = await (await connection.execute(query, [_LOCKS, _key(projection) % 2**32])).fetchone()
-    return found is None
+    return not await _is_locked(connection, _REBUILDS, _key(projection) % 2**32)
+
+
+async def stand_ready(connection: Connection, generation: Generation) -> None:
+    """Say that a worker of the service is about to keep `generation`, for as long as the connection is open."""
+    await connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", [_READY, generation.number])
+
+
+async def is_awaited(connection: Connection, generation: Generation) -> bool:
+    """Whether a worker of the service stands ready to keep `generation`."""
+    return await _is_locked(connection, _READY, generation.number)
 
 
 async def try_lock(connection: Connection, projection: str) -> bool:
     """Whether the connection could have the right to rebuild `projection`; until it is closed."""
     key = _key(projection)
-    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCKS, key])).fetchone()
+    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [_REBUILDS, key])).fetchone()
     return bool(row and row[0])
+
+
+async def _is_locked(connection: Connection, kind: int, which: int) -> bool:
+    query = """
+        SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objid::bigint = %s
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+    return await (await connection.execute(query, [kind, which])).fetchone() is not None
 
 
 def _key(projection: str) -> int:
