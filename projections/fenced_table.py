@@ -18,6 +18,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from projections.batches import Place
+from projections.parking_holds import HELD_KEY, NOTHING, Holds, read_holds
 from projections.table_view import Write
 
 PLACE_KEY = b"\x00place"
@@ -82,6 +83,11 @@ class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
         """Where in the log the rows of the partition are."""
         value = self._db(partition).get(PLACE_KEY)
         return read_place(value) if value else Place()
+
+    def holds(self, partition: int) -> Holds:
+        """Which orders of the partition are parked."""
+        value = self._db(partition).get(HELD_KEY)
+        return read_holds(value) if value else NOTHING
 
     def write(self, partition: int, rows: Iterable[Write], changelog_offset: int) -> None:
         """Put `rows`, the last of which is at `changelog_offset`, in place of those with the same keys; all or none."""
