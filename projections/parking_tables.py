@@ -112,14 +112,15 @@ def order_id_of(fact: Fact) -> UUID:
 
 
 def _apart(facts: Sequence[Fact], holds: Holds) -> tuple[Sequence[Fact], list[Fact]]:
-    """The facts that can be folded, and those of orders that wait."""
-    if not holds.orders:
+    """The facts that can be folded, and those that wait, be they parked already."""
+    if not holds:
         return facts, []
     free: list[Fact] = []
     held: list[Fact] = []
     for fact in facts:
         since = holds.orders.get(order_id_of(fact))
-        (free if since is None or fact.offset < since else held).append(fact)
+        waits = (since is not None and fact.offset >= since) or fact.offset in holds.strays
+        (held if waits else free).append(fact)
     return free, held
 
 
