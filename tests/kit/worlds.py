@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ async def prepare(settings: Settings) -> Codec:
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
 
 
-async def log_of(settings: Settings, codec: Codec) -> list[RecordedEvent]:
-    """Every record of the world's log, in order within each partition."""
+async def log_of(settings: Settings, codec: Codec, but: Set[str] = frozenset()) -> list[RecordedEvent]:
+    """Every record of the world's log, but those at the positions `but`, in order within each partition."""
     topic, found = settings.topic("order.events"), list[RecordedEvent]()
     for partition, end in (await log_ends(settings.kafka_bootstrap, topic)).items():
         async for records in read_partition(settings.kafka_bootstrap, topic, partition, 0, end):
-            found += [read_record(codec, partition, record) for record in records]
+            counted = [record for record in records if f"{partition}:{record.offset}" not in but]
+            found += [read_record(codec, partition, record) for record in counted]
     return found
 
 

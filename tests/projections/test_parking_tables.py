@@ -58,8 +58,7 @@ class Partition:
         while self.holds not in (NOTHING, before):
             before = self.holds
             for offset in sorted(self.holds.strays):
-                holds = self.holds
-                self._late([log[offset]], lambda since: holds if since is not None else holds.let_go(offset))
+                self._late([log[offset]], partial(self._of_stray, offset))
             for order_id, since in list(self.holds.orders.items()):
                 waiting = [log[at] for at in sorted(self.parked) if at >= since and order_of(log[at]) == str(order_id)]
                 own = [one for one in waiting if one.offset not in before.strays]
@@ -71,6 +70,9 @@ class Partition:
         since = failure.offset if failure else None
         good = [fact for fact in facts if since is None or fact.offset < since]
         self.rows |= dict([*VIEW.fold(0, self.folding.get, good, late=True), holds_row(holds(since))])
+
+    def _of_stray(self, offset: int, since: int | None) -> Holds:
+        return self.holds.let_go(offset) if since is None else self.holds
 
     def sums(self) -> Sums:
         found: Sums = {}
