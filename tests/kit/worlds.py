@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
@@ -18,6 +20,7 @@ from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
 from local_stack.progress import Silent
 from local_stack.registry import Registry
+from local_stack.server import Server
 from local_stack.services import environment_of, orderlog
 from schemas.codec import Codec
 from schemas.publish import load_codec
@@ -52,6 +55,20 @@ def own_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Postgres, S
         yield postgres, settings.model_copy(update={"postgres_url": postgres.url})
     finally:
         postgres.stop()
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """The server and its children are suspended while this is entered: connections stay open, nothing is answered."""
+    process = psutil.Process(server.child.pid)
+    processes = [process, *process.children(recursive=True)]
+    for one in processes:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in processes:
+            one.resume()
 
 
 @contextmanager

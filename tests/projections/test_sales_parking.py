@@ -92,7 +92,7 @@ async def test_poison_parks_its_orders_alone_and_a_redrive_brings_them_back(sett
         await append(writer, 10, seed=3)
         await world.caught_up(worker)
         await world.check(but={seventh, stray})
-        worker.kill()
+        worker.stop()
         lose_folders(settings)
         worker.start()
         await world.caught_up(worker)
@@ -141,6 +141,12 @@ async def _partitions(url: str) -> set[int]:
     return set(said["partitions"]) if said["status_code"] == 200 else set()
 
 
+async def ready(worker: Worker) -> None:
+    """Return once the worker says that it is: before that it redrives nothing."""
+    url = await url_of(worker)
+    await eventually(lambda: _partitions(url), worker)
+
+
 async def _shared(*urls: str) -> bool:
     """Whether each worker is ready and has some of the partitions."""
     return all([await _partitions(url) for url in urls])
@@ -171,6 +177,7 @@ async def test_killed_while_it_parks_each_event_counts_once(
         assert sorted(one["state"] for one in waiting.values()) == ["behind", "failed"]
         await world.check(but=waiting.keys())
         newer.register()
+        await ready(worker)
         assert (await dlq(settings, "redrive", "--all"))["outcomes"][0]["applied"] == 2
         await world.check()
 
@@ -187,17 +194,18 @@ async def test_killed_in_a_redrive_it_is_done_or_not_begun(
         await append(writer, 20, seed=2)
         worker.start()
         await world.caught_up(worker)
-        worker.kill()
+        worker.stop()
         newer.register()
         dying = sales_worker_that_dies(settings, tmp_path / "dying.log", where)
         with running(dying):
-            await world.caught_up(dying)
+            await ready(dying)
             assert "does not answer" in await told(settings, "redrive", "--all", code=1)
             await dies(dying, start=False)
         lose_folders(settings)
         worker.start()
         await world.caught_up(worker)
         assert len(await parked(settings)) == 2
+        await ready(worker)
         await told(settings, "redrive", "--all")
         assert await parked(settings) == {}
         await world.check()
@@ -234,6 +242,7 @@ async def test_killed_at_random_under_load_while_it_parks_and_redrives(settings:
         worker.start()
         await world.caught_up(worker)
         await world.check(but=(await parked(settings)).keys())
+        await ready(worker)
         await _redrive_all(settings)
         left = await parked(settings)
         assert len({one["order_id"] for one in left.values()}) == 4, "those out of sequence"
