@@ -18,6 +18,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from projections.batches import Place
+from projections.failures import TableUnreadable
 from projections.parking_holds import HELD_KEY, NOTHING, Holds, read_holds
 from projections.table_view import Write
 
@@ -76,8 +77,11 @@ class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
         return -1 if offset is None else int(offset)
 
     def get(self, partition: int, keys: list[bytes]) -> list[bytes | None]:
-        """The values of `keys`, None for those that are not there."""
-        return list(self._db(partition).get(keys)) if keys else []
+        """The values of `keys`, None for those that are not there. Raises TableUnreadable."""
+        try:
+            return list(self._db(partition).get(keys)) if keys else []
+        except Exception as error:
+            raise TableUnreadable(f"partition {partition} of the table cannot be read: {error}") from error
 
     def place(self, partition: int) -> Place:
         """Where in the log the rows of the partition are."""

@@ -1,8 +1,11 @@
 """Poison for a running sales worker: an event whose schema the registry does not have yet, events out of sequence."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
+
+import psycopg
 
 from eventlog.partitioning import partition_of
 from eventlog.settings import Settings
@@ -10,8 +13,10 @@ from schemas import avro, publish
 from schemas.codec import Codec
 from schemas.events import OrderConfirmed, PaymentRecorded
 from schemas.registry import Registry
+from tests.kit.worlds import Worker, eventually
 from tests.projections.histories import placed
 from tests.projections.log import LogWriter
+from tests.projections.running import append
 
 
 @dataclass
@@ -64,3 +69,25 @@ async def order_out_of_sequence(writer: LogWriter) -> tuple[UUID, str]:
     writer.versions[str(order.order_id)] = 1
     await writer.append([OrderConfirmed(order.order_id, 998), PaymentRecorded(order.order_id, 400, "b")])
     return order.order_id, f"{partition_of(order.order_id, writer.settings.partitions)}:{offset}"
+
+
+async def poisoned(writer: LogWriter, newer: Unregistered, seed: int) -> None:
+    """Append good orders, and eleven that must be parked."""
+    for n in range(10):
+        await append(writer, 10, seed=100 * seed + n)
+        await order_that_cannot_be_read(writer, newer)
+    await order_out_of_sequence(writer)
+
+
+async def parked_rows(
+    settings: Settings, worker: Worker, which: str, more: int, or_done: asyncio.Task[None] | None = None
+) -> None:
+    """Return once `more` rows of what was parked are as `which` says, or a task is done."""
+
+    def count() -> int:
+        with psycopg.connect(settings.postgres_url) as connection:
+            query = f"SELECT count(*) FROM orderlog.parked_events WHERE {which}"
+            return int((connection.execute(query.encode()).fetchone() or [0])[0])
+
+    wanted = count() + more
+    await eventually(lambda: (or_done and or_done.done()) or count() >= wanted, worker)

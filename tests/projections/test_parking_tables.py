@@ -10,7 +10,7 @@ import pytest
 
 from eventlog.recorded import from_headers, read_fact, read_record
 from projections.batches import Place
-from projections.failures import TooManyParked
+from projections.failures import TableUnreadable, TooManyParked
 from projections.fenced_table import PLACE_KEY, place_row, read_place
 from projections.parking_holds import HELD_KEY, NOTHING, Holds, holds_row, read_holds
 from projections.parking_tables import Folded, Folding
@@ -189,6 +189,14 @@ def test_too_many_orders_stop_it() -> None:
     with pytest.raises(TooManyParked, match="more than 3 orders would be parked"):
         partition.fold(broken, 3)
     partition.fold(broken, 10)
+
+
+def test_a_table_that_cannot_be_read_is_no_events_fault() -> None:
+    def broken(keys: list[bytes]) -> list[bytes | None]:
+        raise TableUnreadable("disk")
+
+    with pytest.raises(TableUnreadable):
+        Folding(CODEC, VIEW, 0, Place(), NOTHING, broken).fold(log_of(Random(4), 2), 1_000)
 
 
 def test_a_deposed_writers_nonsense_is_dropped_and_not_parked() -> None:

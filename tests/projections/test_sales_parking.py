@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psycopg
 import pytest
 
 from eventlog.partitioning import partition_of
@@ -19,10 +18,16 @@ from local_stack.services import environment_of, orderlog
 from schemas.events import OrderConfirmed
 from tests.kit.worlds import Worker, eventually, own_postgres, prepare
 from tests.projections.histories import placed
-from tests.projections.log import LogWriter, log_writer
+from tests.projections.log import log_writer
 from tests.projections.running import append, becomes, dlq, metrics, readiness, running, told, url_of
 from tests.projections.sabotage import DEATHS, sales_worker_that_dies
-from tests.projections.sales_poison import Unregistered, order_out_of_sequence, order_that_cannot_be_read
+from tests.projections.sales_poison import (
+    Unregistered,
+    order_out_of_sequence,
+    order_that_cannot_be_read,
+    parked_rows,
+    poisoned,
+)
 from tests.projections.sales_world import sales_world
 from tests.projections.test_dead_letters import notices
 
@@ -230,11 +235,11 @@ async def test_killed_at_random_under_load_while_it_parks_and_redrives(settings:
         for crash in range(4):
             newer = Unregistered(settings, codec)
             worker.start()
-            load = asyncio.create_task(_poisoned(writer, newer, crash))
-            await _until(settings, worker, "true", random.randint(1, 15))
+            load = asyncio.create_task(poisoned(writer, newer, crash))
+            await parked_rows(settings, worker, "true", random.randint(1, 15))
             newer.register()
             redriving = asyncio.create_task(_redrive_all(settings))
-            await _until(settings, worker, "resolved_at IS NOT NULL", random.randint(0, 5), redriving)
+            await parked_rows(settings, worker, "resolved_at IS NOT NULL", random.randint(0, 5), redriving)
             worker.kill()
             await asyncio.gather(load, redriving)
             if crash == 2:
@@ -247,27 +252,6 @@ async def test_killed_at_random_under_load_while_it_parks_and_redrives(settings:
         left = await parked(settings)
         assert len({one["order_id"] for one in left.values()}) == 4, "those out of sequence"
         await world.check(but=left.keys())
-
-
-async def _poisoned(writer: LogWriter, newer: Unregistered, seed: int) -> None:
-    for n in range(10):
-        await append(writer, 10, seed=100 * seed + n)
-        await order_that_cannot_be_read(writer, newer)
-    await order_out_of_sequence(writer)
-
-
-async def _until(
-    settings: Settings, worker: Worker, which: str, more: int, or_done: asyncio.Task[None] | None = None
-) -> None:
-    """Return once `more` rows of what was parked are as `which` says, or a task is done."""
-
-    def count() -> int:
-        with psycopg.connect(settings.postgres_url) as connection:
-            query = f"SELECT count(*) FROM orderlog.parked_events WHERE {which}"
-            return int((connection.execute(query.encode()).fetchone() or [0])[0])
-
-    wanted = count() + more
-    await eventually(lambda: (or_done and or_done.done()) or count() >= wanted, worker)
 
 
 async def _redrive_all(settings: Settings) -> None:
