@@ -195,7 +195,6 @@ async def test_a_worker_without_partitions_is_idle_and_takes_over(settings: Sett
 
 
 async def test_a_recovery_that_hangs_ends_the_process_and_says_so(settings: Settings, tmp_path: Path) -> None:
-    settings = settings.model_copy(update={"assignment_within_s": 3.0, "watch_every_s": 0.5})
     codec, worker = await prepare(settings), Worker(settings, tmp_path / "worker.log", "sales")
     async with sales_world(settings, codec) as world:
         await _append(settings, codec, 200)
@@ -203,10 +202,11 @@ async def test_a_recovery_that_hangs_ends_the_process_and_says_so(settings: Sett
             await world.caught_up(worker)
         for folder in folders(settings):
             shutil.rmtree(folder)
-        hanging = sales_worker_that_cannot_read_its_changelog(settings, tmp_path / "hanging.log")
+        impatient = settings.model_copy(update={"assignment_within_s": 15.0, "watch_every_s": 0.5})
+        hanging = sales_worker_that_cannot_read_its_changelog(impatient, tmp_path / "hanging.log")
         with running(hanging):
             reason = (await said_why(hanging))["reason"]
-        assert reason == "stuck: for 3 s no row came of the tables' changelogs, though their recovery is not over"
+        assert reason == "stuck: for 15 s no row came of the tables' changelogs, though their recovery is not over"
         with running(worker):
             await world.caught_up(worker)
             await world.check()
