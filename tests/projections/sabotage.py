@@ -24,8 +24,8 @@ ViewWorker._count = lambda *_: time.sleep(3600)
 _CHANGELOG_UNREADABLE = """
 from projections import transport
 getmany = transport.LogConsumer._getmany
-async def nothing_of_tables(self, partitions, timeout):
-    fetched = await getmany(self, partitions, timeout)
+async def nothing_of_tables(self, *rest, **named):
+    fetched = await getmany(self, *rest, **named)
     return {tp: records for tp, records in fetched.items() if self._is_log(tp)}
 transport.LogConsumer._getmany = nothing_of_tables
 """
