@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -14,8 +15,9 @@ from cli import settings
 from cli.errors import FAILED
 
 if TYPE_CHECKING:
+    from projections.parking_anywhere import ParkedAnywhere
     from projections.parking_records import ParkedEvent
-    from projections.parking_redrive import Outcome, Parking
+    from projections.parking_redrive import Outcome
 
 dlq = typer.Typer(
     help="Parked events: what a projection could not apply, and later events of the same orders, which wait for it.",
@@ -31,6 +33,9 @@ Order = Annotated[UUID | None, typer.Option(help="the parked events of this orde
 Everything = Annotated[bool, typer.Option("--all", help="everything that is parked")]
 Projection = Annotated[str | None, typer.Option(help="only of this projection, such as orders")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="do it, say what came of it, and take it back")]
+AllGenerations = Annotated[
+    bool, typer.Option("--all-generations", help="also of generations of a view that are not the live one")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs")]
 
 
@@ -38,12 +43,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs")]
 def list_parked(
     order: Order = None,
     projection: Projection = None,
+    all_generations: AllGenerations = False,
     as_json: AsJson = False,
 ) -> None:
     """List what is parked, in log order: position, order, why. `failed` ones hold up those `behind` them."""
     from projections.parking_records import Selection, as_dict
 
-    parked = asyncio.run(_parked(Selection(projection, order)))
+    parked = asyncio.run(_parked(Selection(projection, order, live=not all_generations)))
     if as_json:
         typer.echo(json.dumps({"parked": [as_dict(event) for event in parked]}, indent=2))
     elif parked:
@@ -56,12 +62,13 @@ def list_parked(
 def show(
     position: Annotated[str, typer.Argument(help=_AT)],
     projection: Projection = None,
+    all_generations: AllGenerations = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one parked event whole: reason, traceback, headers, bytes."""
     from projections.parking_records import NotParked, as_dict, select
 
-    selection = select(projection, position)
+    selection = replace(select(projection, position), live=not all_generations)
     parked = asyncio.run(_parked(selection))
     if not parked:
         raise NotParked(f"{selection} is not parked")
@@ -91,7 +98,7 @@ def redrive(
     from projections.parking_records import select
 
     selection = select(projection, position, order, everything)
-    outcomes = asyncio.run(_on_parking(lambda parking: parking.redrive(selection, dry_run=dry_run)))
+    outcomes = asyncio.run(_anywhere().redrive(selection, dry_run=dry_run))
     _print_outcomes(outcomes, dry_run=dry_run, as_json=as_json)
 
 
@@ -116,7 +123,7 @@ def discard(
     selection = select(projection, position, order, everything)
     if not (yes or dry_run):
         raise BadInput("to discard is for good: say --yes, or --dry-run to see what would come of it")
-    outcomes = asyncio.run(_on_parking(lambda parking: parking.discard(selection, force=force, dry_run=dry_run)))
+    outcomes = asyncio.run(_anywhere().discard(selection, force=force, dry_run=dry_run))
     _print_outcomes(outcomes, dry_run=dry_run, as_json=as_json)
 
 
@@ -128,12 +135,11 @@ async def _parked(selection: Any) -> "list[ParkedEvent]":
         return await select_parked(connection, selection)
 
 
-async def _on_parking(work: "Callable[[Parking], Awaitable[list[Outcome]]]") -> "list[Outcome]":
-    from projections.catalogue import IN_POSTGRES
-    from projections.parking_redrive import open_parking
+def _anywhere() -> "ParkedAnywhere":
+    from projections.catalogue import IN_POSTGRES, IN_TABLES
+    from projections.parking_anywhere import ParkedAnywhere
 
-    async with open_parking(settings.of_running_stack(), IN_POSTGRES) as parking:
-        return await work(parking)
+    return ParkedAnywhere(settings.of_running_stack(), IN_POSTGRES, IN_TABLES)
 
 
 def _print_table(parked: "Iterable[ParkedEvent]") -> None:

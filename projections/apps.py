@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from projections.inheritance import Inheritance
 from projections.metrics import Metrics
 from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
+from projections.parking_redrive import Parking
+from projections.parking_table_redrive import TableParking
 from projections.rebuild.pages import RebuildPages
 from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
@@ -60,23 +63,23 @@ class Parts:
 
 def view_app(parts: Parts, view: View) -> ProjectionApp:
     """The app of a view in Postgres."""
-    settings, codec, schemas = parts.settings, parts.codec, parts.schemas
-    dlq = settings.topic(ORDER_EVENTS_DLQ.name)
-    notices = Notices(settings.postgres_url, settings.kafka_bootstrap, dlq, view.name)
+    settings, codec, schemas, notices = parts.settings, parts.codec, parts.schemas, _notices(parts)
     worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry)
     app = _app(parts, view, worker, {"broker_max_poll_records": 5_000})
     app.beside = (*app.beside, notices.run)
-    ParkedPages(settings.postgres_url, codec, schemas, view).serve(app.web.web_app)
+    parking = partial(Parking, codec=codec, schemas=schemas, views={view.name: view})
+    ParkedPages(settings.postgres_url, parts.generation, parking).serve(app.web.web_app)
     return app
 
 
 async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     """The app of a view in a table, whose changelog topic is made here. Raises TopicMismatch, KafkaError."""
-    settings = parts.settings
+    settings, codec, schemas, notices = parts.settings, parts.codec, parts.schemas, _notices(parts)
     announcer = Announcer(settings.postgres_url, view, parts.generation, settings.worker_advertised_url or parts.url)
-    worker = TableWorker(settings, parts.codec, parts.schemas, view, parts.generation, parts.metrics, announcer)
+    worker = TableWorker(settings, codec, schemas, view, parts.generation, parts.metrics, announcer, notices.hurry)
     # Writes cost by their number, so batches are as large as memory allows.
     app = _app(parts, view, worker, {"broker_max_poll_records": 50_000})
+    app.beside = (*app.beside, notices.run)
     worker.table = FencedTable(app, table_of(view.name, view.version, parts.identity), worker)
     worker.table.inheritance = Inheritance(building_folders(settings, parts.generation), parts.generation)
     topic = worker.table.changelog
@@ -86,7 +89,14 @@ async def table_app(parts: Parts, view: TableView) -> ProjectionApp:
     # Faust's own has room for as many rows as a stream for messages, which for batches is next to nothing.
     app.tables._changelog_queue = app.FlowControlQueue(maxsize=_RECOVERY_QUEUE, clear_on_resume=True)
     serve_tables(app, worker, view)
+    parking = partial(TableParking, codec=codec, schemas=schemas, view=view, worker=worker)
+    ParkedPages(settings.postgres_url, parts.generation, parking).serve(app.web.web_app)
     return app
+
+
+def _notices(parts: Parts) -> Notices:
+    dlq = parts.settings.topic(ORDER_EVENTS_DLQ.name)
+    return Notices(parts.settings.postgres_url, parts.settings.kafka_bootstrap, dlq, parts.generation.projection)
 
 
 def _app(parts: Parts, view: View | TableView, worker: Worker, options: dict[str, Any]) -> ProjectionApp:

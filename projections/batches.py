@@ -40,7 +40,7 @@ def new_facts(
     Raises Hole, or EventFailed at a record that is no event.
     """
     fresh, terms = fresh_records(partition, place, records), TermFilter(place.term)
-    read = (_fact(codec, partition, record) for record in fresh)
+    read = (fact_of(codec, partition, record) for record in fresh)
     facts = [fact for fact in read if terms.admits_event(fact.term, fact.event) and type(fact.event) in handles]
     return New(facts, after(place, fresh, terms), len(fresh), terms.dropped)
 
@@ -68,7 +68,8 @@ def recorded_event(codec: Codec, partition: int, record: KafkaRecord) -> Recorde
     return record.recorded if isinstance(record, DecodedRecord) else read_record(codec, partition, record)
 
 
-def _fact(codec: Codec, partition: int, record: KafkaRecord) -> Fact:
+def fact_of(codec: Codec, partition: int, record: KafkaRecord) -> Fact:
+    """The fact of `record`. Raises EventFailed when it is no event."""
     try:
         return read_fact(codec, record)
     except ValueError as error:  # DecodeError is one

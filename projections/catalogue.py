@@ -8,3 +8,4 @@ from projections.view import View
 _ALL: tuple[View | TableView, ...] = (OrdersView(), SalesView())
 VIEWS: dict[str, View | TableView] = {view.name: view for view in _ALL}
 IN_POSTGRES: dict[str, View] = {view.name: view for view in _ALL if not isinstance(view, TableView)}
+IN_TABLES: dict[str, TableView] = {view.name: view for view in _ALL if isinstance(view, TableView)}

@@ -12,11 +12,16 @@ from typing import Self
 
 from eventlog.fencing import Draft, Epoch, LogClient, advance
 from projections.table_view import Write
+from schemas.errors import Explained
 from schemas.topics import Topic
 
 WRITER_KEY = b"\x00writer"
 _MOST_BYTES = 900_000  # of one record batch: a broker takes 1 MiB
 _RECORD_OVERHEAD = 24
+
+
+class TooLarge(Explained):
+    """Rows that must be written at once are too many for that."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,8 +70,18 @@ class Changelog:
 
         Waits for the broker. Raises Fenced or OutcomeUnknown; a first part of the rows is then there.
         """
+        return await self._append(tenure, _in_batches(rows, int(time.time() * 1000)))
+
+    async def append_whole(self, tenure: Tenure, rows: Iterable[Write]) -> int:
+        """As `append`, but all of the rows or none. Raises TooLarge when they do not fit into one record batch."""
+        batches = list(_in_batches(rows, int(time.time() * 1000)))
+        if len(batches) > 1:
+            raise TooLarge(f"{sum(map(len, batches))} rows are more than one record batch takes")
+        return await self._append(tenure, batches)
+
+    async def _append(self, tenure: Tenure, batches: Iterable[Sequence[Draft]]) -> int:
         last = -1
-        for drafts in _in_batches(rows, int(time.time() * 1000)):
+        for drafts in batches:
             first = await self._client.append(tenure.partition, tenure.epoch, tenure.sequence, drafts)
             tenure.sequence = advance(tenure.sequence, len(drafts))
             last = first + len(drafts) - 1

@@ -13,7 +13,7 @@ from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter
 from projections.batches import Place, after, fresh_records, recorded_event
 from projections.bulk import Connection
 from projections.generations import Generation
-from projections.parking import Failure, ToPark, held_orders, is_park, park, require_few
+from projections.parking import Failure, ToPark, first_reason, held_orders, is_park, park, require_few
 from projections.parking_isolation import apply_each, order_id_of, read_each
 from projections.view import View
 from schemas.codec import Codec
@@ -84,8 +84,7 @@ class _Turn:
         parked = await self._fold(fresh, terms, dict.fromkeys(held, place.next_offset), careful=careful)
         reached = after(place, fresh, terms)
         await _advance(self.connection, self.generation, self.partition, reached)
-        reasons = [one.failure.reason for one in parked if one.failure]
-        return Applied(reached.next_offset, len(fresh), terms.dropped, len(parked), reasons[0] if reasons else None)
+        return Applied(reached.next_offset, len(fresh), terms.dropped, len(parked), first_reason(parked))
 
     async def _fold(
         self, fresh: Sequence[KafkaRecord], terms: TermFilter, held: dict[UUID, int], *, careful: bool
@@ -105,7 +104,7 @@ class _Turn:
         failures = await self._apply([event for event in events if not _is_held(event, held)], careful=careful)
         held |= {order_id: failure.offset for order_id, failure in failures.items()}
         if held:
-            require_few(self.partition, held, self.most_parked)
+            require_few(self.partition, len(held), self.most_parked)
             parked += _behind(fresh, [event for event in events if _is_held(event, held)], failures)
         if parked:
             await park(self.connection, self.generation, self.partition, parked)

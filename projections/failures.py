@@ -19,6 +19,10 @@ class TooManyParked(Exception):
     """So many orders fail that it is not them."""
 
 
+class TableUnreadable(Exception):
+    """RocksDB does not give what it holds; no event is to blame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """The same batch again, after a pause and for as long as it takes: nothing is wrong with it.
@@ -62,7 +66,7 @@ def judge(error: Exception) -> Retry | Park | Stop:
     match error:
         case RegistryUnavailable() | httpx.HTTPError() | SchemaWanted():
             return Retry(str(error), "registry")
-        case Hole() | TooManyParked():
+        case Hole() | TooManyParked() | TableUnreadable():
             return Stop(str(error))
         case EventFailed():
             return Park(str(error))

@@ -18,7 +18,9 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from projections.batches import Place
+from projections.failures import TableUnreadable
 from projections.inheritance import Inheritance
+from projections.parking_holds import HELD_KEY, NOTHING, Holds, read_holds
 from projections.table_view import Write
 
 PLACE_KEY = b"\x00place"
@@ -82,13 +84,21 @@ class FencedTable(faust.Table):  # type: ignore[misc]  # Faust has no types
         return -1 if offset is None else int(offset)
 
     def get(self, partition: int, keys: list[bytes]) -> list[bytes | None]:
-        """The values of `keys`, None for those that are not there."""
-        return list(self._db(partition).get(keys)) if keys else []
+        """The values of `keys`, None for those that are not there. Raises TableUnreadable."""
+        try:
+            return list(self._db(partition).get(keys)) if keys else []
+        except Exception as error:
+            raise TableUnreadable(f"partition {partition} of the table cannot be read: {error}") from error
 
     def place(self, partition: int) -> Place:
         """Where in the log the rows of the partition are."""
         value = self._db(partition).get(PLACE_KEY)
         return read_place(value) if value else Place()
+
+    def holds(self, partition: int) -> Holds:
+        """Which orders of the partition are parked."""
+        value = self._db(partition).get(HELD_KEY)
+        return read_holds(value) if value else NOTHING
 
     def write(self, partition: int, rows: Iterable[Write], changelog_offset: int) -> None:
         """Put `rows`, the last of which is at `changelog_offset`, in place of those with the same keys; all or none."""

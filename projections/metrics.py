@@ -40,7 +40,9 @@ class Metrics:
         self.log_end = self._gauge("log_end", "Offset after the log's last record", "partition")
         self.lag_events = self._gauge("lag_events", "Records that are not in the view yet", "partition")
         self.lag_seconds = self._gauge("lag_seconds", "For how long the oldest of those has waited", "partition")
-        self.parked_orders = self._gauge("parked_orders", "Orders with parked events, of all partitions")
+        self.parked_orders = self._gauge(
+            "parked_orders", "Orders with parked events; of all partitions, of a view in tables of the worker's"
+        )
         self.state = self._gauge("state", "1 for what the worker does now, 0 for all else", "state")
         self.rebuild_records = self._gauge("rebuild_records", "Records in the generation being built", "building")
         self.rebuild_log_end = self._gauge("rebuild_log_end", "Records it is to have", "building")

@@ -4,7 +4,7 @@ Rows change in the transaction that moves the position, under the lock on its ro
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,14 @@ _INSERT = """
     INSERT INTO orderlog.parked_events (projection, generation, partition, "offset", order_id, timestamp_ms, key, value,
         headers, state, reason, traceback, attempts, tried_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s > 0 THEN now() END)
+"""
+# A table may come to park what it has parked before it was killed. What failed then waits on as it does; a row that
+# was given up or redriven is of a table that was lost since.
+_ONCE_MORE = f"""
+    ON CONFLICT (projection, generation, partition, "offset") DO UPDATE
+    SET state = excluded.state, reason = excluded.reason, traceback = excluded.traceback,
+        attempts = excluded.attempts, tried_at = excluded.tried_at, resolved_at = NULL
+    WHERE NOT parked_events.{STILL_PARKED} OR (parked_events.state, excluded.state) = ('behind', 'failed')
 """
 
 
@@ -90,20 +98,28 @@ async def count_held(connection: Connection, generation: Generation) -> int:
     return int((await rows.fetchall())[0][0])
 
 
-def require_few(partition: int, orders: Mapping[UUID, int], most: int) -> None:
+def require_few(partition: int, orders: int, most: int) -> None:
     """Raise TooManyParked when there are more than `most` orders: then it is the code or the tables, not the orders."""
-    if len(orders) > most:
+    if orders > most:
         raise TooManyParked(
             f"partition {partition}: more than {most} orders would be parked, so it is hardly them: mend what fails, "
             "or raise ORDERLOG_MAX_PARKED_ORDERS"
         )
 
 
-async def park(connection: Connection, generation: Generation, partition: int, parked: Sequence[ToPark]) -> None:
-    """Set `parked` aside."""
+async def park(
+    connection: Connection, generation: Generation, partition: int, parked: Sequence[ToPark], *, once_more: bool = False
+) -> None:
+    """Set `parked` aside; some of it may be parked already, if this may be done `once_more`."""
     place = (generation.projection, generation.number, partition)
     async with connection.cursor() as cursor:
-        await cursor.executemany(_INSERT, [(*place, *_row(one)) for one in parked])
+        query = _INSERT + _ONCE_MORE if once_more else _INSERT
+        await cursor.executemany(query, [(*place, *_row(one)) for one in parked])
+
+
+def first_reason(parked: Sequence[ToPark]) -> str | None:
+    """Why the first of `parked` that failed did; None when all of them only wait."""
+    return next((one.failure.reason for one in parked if one.failure), None)
 
 
 def to_array(headers: Sequence[Header]) -> list[bytes | None]:

@@ -5,36 +5,54 @@ So the batch is halved by orders until each failing order stands alone, and that
 2 log2(n) attempts for one failing order of n, 2n when all of them fail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
+from typing import TypeVar
 from uuid import UUID
 
-from eventlog.recorded import KafkaRecord, Metadata, RecordedEvent, TermFilter, from_headers
-from projections.batches import recorded_event
+from eventlog.recorded import Fact, KafkaRecord, Metadata, RecordedEvent, TermFilter, from_headers
+from projections.batches import fact_of, recorded_event
 from projections.bulk import Connection
 from projections.parking import Failure, ToPark, is_park, order_of
 from projections.view import View
 from schemas.codec import Codec
 from schemas.events import WriterElected
 
+T = TypeVar("T")
+
 
 def read_each(
     codec: Codec, partition: int, records: Sequence[KafkaRecord], terms: TermFilter
 ) -> tuple[list[RecordedEvent], list[ToPark]]:
     """The events among `records` that count, and the records that cannot be read and are not of a deposed term."""
-    events: list[RecordedEvent] = []
+    return _read_each(partial(recorded_event, codec, partition), terms.admits, records, terms)
+
+
+def read_each_fact(
+    codec: Codec, partition: int, records: Sequence[KafkaRecord], terms: TermFilter
+) -> tuple[list[Fact], list[ToPark]]:
+    """As `read_each`, the events as facts."""
+    read = partial(fact_of, codec, partition)
+    return _read_each(read, lambda fact: terms.admits_event(fact.term, fact.event), records, terms)
+
+
+def _read_each(
+    read: Callable[[KafkaRecord], T], admits: Callable[[T], bool], records: Sequence[KafkaRecord], terms: TermFilter
+) -> tuple[list[T], list[ToPark]]:
+    events: list[T] = []
     unreadable: list[ToPark] = []
     for record in records:
         try:
-            recorded = recorded_event(codec, partition, record)
+            event = read(record)
         except Exception as error:
             if not is_park(error):
                 raise
             if _counts(record, terms):
                 unreadable.append(ToPark(record, order_of(record), Failure(record.offset, error)))
         else:
-            if terms.admits(recorded):
-                events.append(recorded)
+            if admits(event):
+                events.append(event)
     return events, unreadable
 
 

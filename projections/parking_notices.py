@@ -20,6 +20,7 @@ _AT_ONCE = 200
 _MOST_BYTES = 500_000  # with its headers it must not be too large for a broker; a larger value stays in the log
 _UNANNOUNCED = """
     SELECT * FROM orderlog.parked_events WHERE announced_at IS NULL AND projection = %s
+    AND generation IN (SELECT generation FROM orderlog.generations WHERE state = 'live')
     ORDER BY partition, "offset" LIMIT %s
 """
 _ANNOUNCED = """
@@ -29,7 +30,10 @@ _ANNOUNCED = """
 
 
 class Notices:
-    """Publishes what is parked of one projection to `topic`, each at least once, whichever worker parked it."""
+    """Publishes what is parked of one projection to `topic`, each at least once, whichever worker parked it.
+
+    What a rebuild parks is told once its generation is live.
+    """
 
     def __init__(self, postgres_url: str, bootstrap: str, topic: str, projection: str) -> None:
         self._database = Database(postgres_url)

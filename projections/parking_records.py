@@ -71,11 +71,17 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which parked events: of one projection, of one order, the one at a position; without any of them, all."""
+    """Which parked events: of one projection, of one order, the one at a position; without any of them, all.
+
+    Only those of some `partitions`, if there are any; of one `generation`, or of those that are `live`.
+    """
 
     projection: str | None = None
     order_id: UUID | None = None
     position: Position | None = None
+    partitions: tuple[int, ...] = ()
+    generation: int | None = None
+    live: bool = False
 
     def __str__(self) -> str:
         of = f" of {self.projection}" if self.projection else ""
@@ -104,10 +110,28 @@ async def select_parked(connection: Connection, selection: Selection) -> list[Pa
         "order_id": selection.order_id,
         "partition": position.partition if position else None,
         "offset": position.offset if position else None,
+        "generation": selection.generation,
     }
     wanted = {name: value for name, value in given.items() if value is not None}
-    conditions = [sql.SQL("{} = %({})s").format(sql.Identifier(name), sql.SQL(name)) for name in wanted]
-    return await _select(connection, [sql.SQL(STILL_PARKED), *conditions], wanted)
+    conditions: list[sql.SQL | sql.Composed] = [sql.SQL(STILL_PARKED)]
+    conditions += [sql.SQL("{} = %({})s").format(sql.Identifier(name), sql.SQL(name)) for name in wanted]
+    if selection.partitions:
+        conditions.append(sql.SQL("partition = ANY(%(partitions)s)"))
+    if selection.live:
+        conditions.append(sql.SQL("generation IN (SELECT generation FROM orderlog.generations WHERE state = 'live')"))
+    values = {**wanted, "partitions": list(selection.partitions)}
+    return await _select(connection, conditions, values)
+
+
+async def select_groups(connection: Connection, selection: Selection) -> list[Held]:
+    """What waits together of `selection`, in log order. Raises NotParked."""
+    held: dict[tuple[object, ...], Held] = {}
+    for event in await select_parked(connection, selection):
+        key = (event.generation, event.partition, event.order_id or event.offset)
+        held.setdefault(key, event.held)
+    if not held:
+        raise NotParked(f"{selection} is not parked")
+    return list(held.values())
 
 
 async def select_held(connection: Connection, held: Held) -> list[ParkedEvent]:

@@ -20,7 +20,7 @@ from projections.database import connect
 from projections.generations import Generation
 from projections.parking import Failure, is_park
 from projections.parking_isolation import apply_in_turn, attempt
-from projections.parking_records import Held, NotParked, ParkedEvent, Selection, select_held, select_parked
+from projections.parking_records import Held, ParkedEvent, Selection, select_groups, select_held
 from projections.schema_lookup import SchemaLookup
 from projections.view import View
 from schemas.codec import Codec
@@ -83,7 +83,7 @@ class Parking:
         """
         until = selection.position.offset if selection.position else None
         outcomes = []
-        for held in await self._held(selection):
+        for held in await select_groups(self._connection, selection):
             outcomes.append(await self._schemas.around(partial(self._redrive, held, until, dry_run)))
         return outcomes
 
@@ -96,18 +96,9 @@ class Parking:
         """
         at = selection.position.offset if selection.position else None
         outcomes = []
-        for held in await self._held(selection):
+        for held in await select_groups(self._connection, selection):
             outcomes.append(await self._schemas.around(partial(self._discard, held, at, force, dry_run)))
         return outcomes
-
-    async def _held(self, selection: Selection) -> list[Held]:
-        held: dict[tuple[object, ...], Held] = {}
-        for event in await select_parked(self._connection, selection):
-            key = (event.generation, event.partition, event.order_id or event.offset)
-            held.setdefault(key, event.held)
-        if not held:
-            raise NotParked(f"{selection} is not parked")
-        return list(held.values())
 
     async def _redrive(self, held: Held, until: int | None, dry_run: bool) -> Outcome:
         async with self._connection.transaction():
@@ -115,7 +106,7 @@ class Parking:
             chosen = [row for row in rows if until is None or row.offset <= until]
             failure = await self._apply(held, chosen, partly=True)
             done = [row for row in chosen if failure is None or row.offset < failure.offset]
-            await self._settle(held, "redriven", done, failure)
+            await settle(self._connection, held, "redriven", done, failure)
             if dry_run:
                 raise psycopg.Rollback
         return Outcome(held, len(done), 0, len(rows) - len(done), failure.reason if failure else None)
@@ -126,10 +117,10 @@ class Parking:
             given_up = [row for row in rows if at is None or row.offset == at]
             behind = [row for row in rows if row not in given_up]
             failure = await self._apply(held, behind, partly=False)
-            if not force and (why := _still_needed(held, given_up, behind, failure)):
+            if not force and (why := still_needed(held, given_up, behind, failure)):
                 raise DiscardRefused(f"{why}; --force discards it all the same")
-            await self._settle(held, "discarded", given_up, failure)
-            await self._settle(held, "redriven", [] if failure else behind, None)
+            await settle(self._connection, held, "discarded", given_up, failure)
+            await settle(self._connection, held, "redriven", [] if failure else behind, None)
             if dry_run:
                 raise psycopg.Rollback
         left = len(behind) if failure else 0
@@ -177,16 +168,20 @@ class Parking:
                 return events, Failure(row.offset, error)
         return events, None
 
-    async def _settle(self, held: Held, state: str, done: Sequence[ParkedEvent], failure: Failure | None) -> None:
-        place = (held.generation, held.partition)
-        await self._connection.execute(_RESOLVE, [state, *place, [row.offset for row in done]])
-        await announce(self._connection, _generation(held), held.partition)
-        if failure:
-            values = [failure.reason, failure.traceback, *place, failure.offset]
-            await self._connection.execute(_FAILED_AGAIN, values)
+
+async def settle(
+    connection: Connection, held: Held, state: str, done: Sequence[ParkedEvent], failure: Failure | None
+) -> None:
+    """Say that `done` are parked no more but in `state`, and that `failure` failed once more."""
+    place = (held.generation, held.partition)
+    await connection.execute(_RESOLVE, [state, *place, [row.offset for row in done]])
+    await announce(connection, _generation(held), held.partition)
+    if failure:
+        values = [failure.reason, failure.traceback, *place, failure.offset]
+        await connection.execute(_FAILED_AGAIN, values)
 
 
-def _still_needed(
+def still_needed(
     held: Held, given_up: Sequence[ParkedEvent], behind: Sequence[ParkedEvent], failure: Failure | None
 ) -> str | None:
     """Why `given_up` cannot be done without, None when it can."""

@@ -28,7 +28,7 @@ class Observation:
     """A look at a worker `at` a time of a monotonic clock, in seconds.
 
     `positions` are the view's next offsets, whoever moved them; `ends` the log's. `assigning` is from the loss of
-    partitions until events flow again, `recovered` how far the recovery of tables has come, which is part of that.
+    partitions until events flow again; `recovering` tables is part of that, `recovered` how far that has come.
     `waiting_for` is what does not answer. `ages` says how old the first record of the last batch of a partition was
     when it was applied, in seconds.
     """
@@ -38,6 +38,7 @@ class Observation:
     ends: Mapping[int, int] = field(default_factory=dict)
     assigned: Set[int] = frozenset()
     assigning: bool = False
+    recovering: bool = False
     recovered: int = 0
     waiting_for: str | None = None
     ages: Mapping[int, float] = field(default_factory=dict)
@@ -71,16 +72,18 @@ class Progress:
             self._assigning_since = None
             return Standing("waiting", seen.waiting_for)
         if seen.assigning:
-            return self._assigning(seen.at, seen.recovered)
+            return self._assigning(seen)
         self._assigning_since = None
         return self._following(seen)
 
-    def _assigning(self, at: float, recovered: int) -> Standing:
-        if self._assigning_since is None or recovered != self._recovered:
-            self._assigning_since, self._recovered = at, recovered
-        if at - self._assigning_since > self._bounds.assignment_s:
-            why = f"for {self._bounds.assignment_s:g} s no partitions were assigned, or no events came of them"
-            return Standing("stuck", why)
+    def _assigning(self, seen: Observation) -> Standing:
+        if self._assigning_since is None or seen.recovered != self._recovered:
+            self._assigning_since, self._recovered = seen.at, seen.recovered
+        if seen.at - self._assigning_since > self._bounds.assignment_s:
+            why = "no partitions were assigned, or no events came of them"
+            if seen.recovering:
+                why = "no row came of the tables' changelogs, though their recovery is not over"
+            return Standing("stuck", f"for {self._bounds.assignment_s:g} s {why}")
         return Standing("assigning", "partitions are being assigned")
 
     def _following(self, seen: Observation) -> Standing:

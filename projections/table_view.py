@@ -28,11 +28,14 @@ class TableView(Protocol):
     metadata: MetaData
     routing: Table
 
-    def fold(self, partition: int, get: Get, facts: Sequence[Fact]) -> list[Write]:
+    def fold(self, partition: int, get: Get, facts: Sequence[Fact], *, late: bool = False) -> list[Write]:
         """Fold `facts` of one partition, in order, into the rows they touch, in the order they are to be written.
 
         Each value says the offset of the event that last changed it. Whatever first part of the rows gets written,
         the same facts folded again must lead to the same rows. Raises EventFailed.
+
+        `late` facts were parked: the rows have later events of others and not these, though their offsets say so. All
+        of the rows or none are then written, with the offsets that they had.
         """
 
     def bounds(self, query: Mapping[str, str]) -> tuple[bytes, bytes]:

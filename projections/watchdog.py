@@ -80,6 +80,7 @@ class Watchdog:
             ends=ends,
             assigned=self._assigned(),
             assigning=self._is_assigning(),
+            recovering=self._app.tables.recovery.in_recovery,
             recovered=sum(offset or 0 for offset in self._app.tables.recovery.active_offsets.values()),
             waiting_for=self._held_up_by() or waits or silent,
             ages=dict(self._ages),

@@ -35,7 +35,7 @@ class SalesView:
     metadata = MetaData()
     routing = routing_table("sales_workers", metadata)
 
-    def fold(self, partition: int, get: Get, facts: Sequence[Fact]) -> list[Write]:
+    def fold(self, partition: int, get: Get, facts: Sequence[Fact], *, late: bool = False) -> list[Write]:
         """The rows that `facts` of one partition leave behind: first the sums, then the orders.
 
         In this order, so that an order's row says that every sum has its events. A sum's own offset says
@@ -43,7 +43,7 @@ class SalesView:
         Raises EventFailed at an event that does not follow what the table holds.
         """
         orders = _load(get, facts)
-        sums = _Sums(get)
+        sums = _Sums(get, late)
         for offset, time, version, _, event in facts:
             assert not isinstance(event, WriterElected)  # not among `handles`
             known = orders.get(event.order_id.int)
@@ -77,23 +77,24 @@ class SalesView:
 class _Sums:
     """The sums that a batch touches: as they were, and what it adds."""
 
-    def __init__(self, get: Get) -> None:
+    def __init__(self, get: Get, late: bool) -> None:
         self._get = get
+        self._late = late
         # For each: the source offset it was stored with, the one it has now, and the sums.
         self._rows: dict[Key, tuple[int, list[int], list[int]]] = {}
 
     def add(self, key: Key, change: tuple[int, ...], offset: int) -> None:
-        """Add `change`, unless the sum had the event at `offset` before this batch."""
+        """Add `change`, unless the sum had the event at `offset` before this batch; it has none that comes late."""
         row = self._rows.get(key)
         if row is None:
             (value,) = self._get([sum_key(key)])
             stored, sums = read_sum(value) if value else nothing(key.kind)
             row = self._rows[key] = (stored, [stored], sums)
         stored, last, sums = row
-        if offset > stored:
+        if offset > stored or self._late:
             for at, one in enumerate(change):
                 sums[at] += one
-            last[0] = offset
+            last[0] = max(last[0], offset)
 
     def written(self) -> Iterable[Write]:
         """A row for each sum touched, changed or not: what was read again is also written again."""

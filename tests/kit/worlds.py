@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import RecordedEvent, read_record
@@ -18,6 +20,7 @@ from local_stack.probes import http_ready, wait_until
 from local_stack.process import Child
 from local_stack.progress import Silent
 from local_stack.registry import Registry
+from local_stack.server import Server
 from local_stack.services import environment_of, orderlog
 from schemas.codec import Codec
 from schemas.publish import load_codec
@@ -32,12 +35,13 @@ async def prepare(settings: Settings) -> Codec:
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
 
 
-async def log_of(settings: Settings, codec: Codec) -> list[RecordedEvent]:
-    """Every record of the world's log, in order within each partition."""
+async def log_of(settings: Settings, codec: Codec, but: Set[str] = frozenset()) -> list[RecordedEvent]:
+    """Every record of the world's log, but those at the positions `but`, in order within each partition."""
     topic, found = settings.topic("order.events"), list[RecordedEvent]()
     for partition, end in (await log_ends(settings.kafka_bootstrap, topic)).items():
         async for records in read_partition(settings.kafka_bootstrap, topic, partition, 0, end):
-            found += [read_record(codec, partition, record) for record in records]
+            counted = [record for record in records if f"{partition}:{record.offset}" not in but]
+            found += [read_record(codec, partition, record) for record in counted]
     return found
 
 
@@ -51,6 +55,20 @@ def own_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Postgres, S
         yield postgres, settings.model_copy(update={"postgres_url": postgres.url})
     finally:
         postgres.stop()
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """The server and its children are suspended while this is entered: connections stay open, nothing is answered."""
+    process = psutil.Process(server.child.pid)
+    processes = [process, *process.children(recursive=True)]
+    for one in processes:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in processes:
+            one.resume()
 
 
 @contextmanager

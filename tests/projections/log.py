@@ -25,14 +25,14 @@ class LogWriter:
     codec: Codec
     term: int = 1
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    _versions: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
 
     async def append(self, events: Iterable[OrderEvent], *, partition: int | None = None, term: int = 0) -> int:
         """Append `events` to their orders' partitions, or all to `partition`; the last one's offset."""
         sent = []
         for event in events:
             subject = str(event.order_id)
-            version = self._versions[subject] = self._versions.get(subject, 0) + 1
+            version = self.versions[subject] = self.versions.get(subject, 0) + 1
             where = partition_of(event.order_id, self.settings.partitions) if partition is None else partition
             sent.append(await self._send(event, where, order_key(event.order_id), version, term or self.term))
         return [int((await answer).offset) for answer in sent][-1]

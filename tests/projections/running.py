@@ -75,7 +75,7 @@ async def metrics(url: str) -> dict[str, float]:
     for line in text.splitlines():
         if line.startswith("orderlog_projection_"):
             name, _, value = line.removeprefix("orderlog_projection_").rpartition(" ")
-            for common in ('generation="1"', 'projection="orders"'):
+            for common in ('generation="1"', 'projection="orders"', 'projection="sales"'):
                 name = name.replace(f",{common}", "").replace(f"{common},", "").replace(common, "")
             found[name.removesuffix("{}")] = float(value)
     return found

@@ -21,20 +21,75 @@ import time
 from projections.worker import ViewWorker
 ViewWorker._count = lambda *_: time.sleep(3600)
 """
+_CHANGELOG_UNREADABLE = """
+from projections import transport
+getmany = transport.LogConsumer._getmany
+async def nothing_of_tables(self, *rest, **named):
+    fetched = await getmany(self, *rest, **named)
+    return {tp: records for tp, records in fetched.items() if self._is_log(tp)}
+transport.LogConsumer._getmany = nothing_of_tables
+"""
+_DIE = """
+import os, signal
+from projections import changelog, parking_table_redrive
+from projections.changelog import Changelog
+from projections.fenced_table import FencedTable
+from projections.parking_holds import HELD_KEY
+from projections.table_worker import TableWorker
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+def parks(rows):
+    return any(key == HELD_KEY for key, _ in rows)
+append, write, park = Changelog._append, FencedTable.write, TableWorker._park
+"""
+DEATHS = {
+    "once Postgres has what is parked": """
+async def park_and_die(self, *rest):
+    await park(self, *rest)
+    die()
+TableWorker._park = park_and_die
+""",
+    "after the first record batch": """
+changelog._MOST_BYTES = 1_500
+async def append_some_and_die(self, tenure, batches):
+    batches = list(batches)
+    if not any(draft.key == HELD_KEY for drafts in batches for draft in drafts):
+        return await append(self, tenure, batches)
+    await append(self, tenure, batches[: max(len(batches) // 2, 1)])
+    die()
+Changelog._append = append_some_and_die
+""",
+    "between changelog and RocksDB": """
+FencedTable.write = lambda self, partition, rows, offset: (
+    die() if parks(rows) else write(self, partition, rows, offset)
+)
+""",
+    "after RocksDB": """
+def write_and_die(self, partition, rows, offset):
+    write(self, partition, rows, offset)
+    if parks(rows):
+        die()
+FencedTable.write = write_and_die
+""",
+    "instead of settling what was redriven": """
+parking_table_redrive.settle = die
+""",
+}
+"""{where a sales worker ends itself with SIGKILL, as soon as it parks or redrives: what makes it so}."""
 _RUN = """
 import sys
 from cli.main import main
-sys.argv[1:] = ["project", "orders"]
+sys.argv[1:] = ["project", "{}"]
 main()
 """
 
 
 class SabotagedWorker(Worker):
-    """An `orders` worker with something changed before it starts."""
+    """A worker with something changed before it starts."""
 
-    def __init__(self, settings: Settings, log_file: Path, change: str) -> None:
-        super().__init__(settings, log_file)
-        self._command = [sys.executable, "-c", change + _RUN]
+    def __init__(self, settings: Settings, log_file: Path, change: str, projection: str = "orders") -> None:
+        super().__init__(settings, log_file, projection)
+        self._command = [sys.executable, "-c", change + _RUN.format(projection)]
 
 
 def worker_in_another_group(settings: Settings, log_file: Path) -> Worker:
@@ -50,3 +105,13 @@ def worker_that_gets_no_events(settings: Settings, log_file: Path) -> Worker:
 def worker_with_a_blocked_loop(settings: Settings, log_file: Path) -> Worker:
     """After its first batch nothing runs in it any more but threads."""
     return SabotagedWorker(settings, log_file, _LOOP_HELD_UP)
+
+
+def sales_worker_that_cannot_read_its_changelog(settings: Settings, log_file: Path) -> Worker:
+    """No row of a table comes back to it."""
+    return SabotagedWorker(settings, log_file, _CHANGELOG_UNREADABLE, "sales")
+
+
+def sales_worker_that_dies(settings: Settings, log_file: Path, where: str) -> Worker:
+    """It kills itself at one of DEATHS."""
+    return SabotagedWorker(settings, log_file, _DIE + DEATHS[where], "sales")

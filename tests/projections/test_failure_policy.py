@@ -11,7 +11,7 @@ from schemas import avro, publish
 from schemas.codec import Codec
 from schemas.events import OrderConfirmed
 from schemas.registry import Registry
-from tests.kit.worlds import Worker, eventually, own_registry, prepare
+from tests.kit.worlds import Worker, eventually, own_postgres, own_registry, prepare, standing_still
 from tests.projections.histories import placed
 from tests.projections.log import log_writer
 from tests.projections.refold import folded_log, next_offsets, view
@@ -63,6 +63,25 @@ async def test_a_full_disk_is_waited_out_and_said_everywhere(settings: Settings,
         assert sum(value for name, value in counted.items() if name.startswith("lag_events")) == 0
         assert counted['position{partition="0"}'] == counted['log_end{partition="0"}'] > 0
     assert view(settings) == await folded_log(settings, codec)
+
+
+async def test_postgres_that_stands_still_is_waited_for_and_said(settings: Settings, tmp_path: Path) -> None:
+    """SIGSTOP: its connections stay open, and nothing ever comes back on them."""
+    with own_postgres(settings, tmp_path) as (postgres, here):
+        codec, worker = await prepare(here), Worker(here, tmp_path / "worker.log")
+        async with log_writer(here, codec) as writer:
+            with running(worker):
+                url = await url_of(worker)
+                await append(writer, 20)
+                await caught_up(here, worker)
+                with standing_still(postgres):
+                    await append(writer, 20, seed=2)
+                    said = await becomes(url, worker, "waiting")
+                    assert (said["status_code"], "Postgres does not answer" in said["reason"]) == (503, True)
+                await caught_up(here, worker)
+                assert (await becomes(url, worker, "idle"))["status_code"] == 200
+                assert (await metrics(url))["events_parked_total"] == 0
+        assert view(here) == await folded_log(here, codec)
 
 
 class NewerWriter:

@@ -66,6 +66,12 @@ def test_tables_that_are_being_recovered_take_as_long_as_they_take() -> None:
     assert states(*recovering, Observation(191, assigning=True, recovered=8))[-2:] == ["assigning", "stuck"]
 
 
+def test_a_recovery_that_hangs_is_named() -> None:
+    progress = Progress(BOUNDS)
+    hanging = [progress.observe(Observation(at, assigning=True, recovering=True)) for at in (0, 31)]
+    assert "no row came of the tables' changelogs" in (hanging[-1].reason or "")
+
+
 def test_a_worker_without_partitions_is_judged_by_whether_anybody_moves_them() -> None:
     def nothing_assigned(at: float, position: int) -> Observation:
         return Observation(at, {0: position}, {0: 100})

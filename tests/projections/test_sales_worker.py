@@ -17,13 +17,16 @@ from eventlog.settings import Settings
 from local_stack.infrastructure import Infrastructure
 from query_side.stats import Sums
 from schemas.codec import Codec
+from schemas.events import OrderConfirmed
 from tests.conftest import settings_for
 from tests.kit.worlds import Worker, eventually, prepare
-from tests.projections.histories import history
+from tests.projections.histories import history, placed
 from tests.projections.log import LogWriter, log_writer
 from tests.projections.refold import next_offsets
 from tests.projections.running import append, becomes, caught_up, metrics, running, url_of
+from tests.projections.sabotage import sales_worker_that_cannot_read_its_changelog
 from tests.projections.sales_world import sales_world
+from tests.projections.test_failure_policy import NewerWriter
 from tests.projections.test_worker import said_why
 
 
@@ -191,13 +194,37 @@ async def test_a_worker_without_partitions_is_idle_and_takes_over(settings: Sett
                 assert (await becomes(url, standby, "idle"))["partitions"] == [0]
 
 
-async def test_what_cannot_be_decoded_stops_the_process(settings: Settings, worker: Worker) -> None:
-    codec = await prepare(settings)
-    async with log_writer(settings, codec) as writer:
-        await writer.append_bytes(b"nonsense", partition=1)
-    worker.start()
-    assert "the record at 1:0 is no event" in (await said_why(worker))["reason"]
-    assert next_offsets(settings).get(1, 0) == 0
+async def test_a_recovery_that_hangs_ends_the_process_and_says_so(settings: Settings, tmp_path: Path) -> None:
+    codec, worker = await prepare(settings), Worker(settings, tmp_path / "worker.log", "sales")
+    async with sales_world(settings, codec) as world:
+        await _append(settings, codec, 200)
+        with running(worker):
+            await world.caught_up(worker)
+        for folder in folders(settings):
+            shutil.rmtree(folder)
+        impatient = settings.model_copy(update={"assignment_within_s": 15.0, "watch_every_s": 0.5})
+        hanging = sales_worker_that_cannot_read_its_changelog(impatient, tmp_path / "hanging.log")
+        with running(hanging):
+            reason = (await said_why(hanging))["reason"]
+        assert reason == "stuck: for 15 s no row came of the tables' changelogs, though their recovery is not over"
+        with running(worker):
+            await world.caught_up(worker)
+            await world.check()
+
+
+async def test_a_schema_that_is_new_to_the_worker_is_fetched(settings: Settings, worker: Worker) -> None:
+    codec, order = await prepare(settings), placed()
+    async with sales_world(settings, codec) as world, log_writer(settings, codec) as writer:
+        worker.start()
+        await append(writer, 5)
+        await writer.append([order])
+        await world.caught_up(worker)
+        newer = NewerWriter(codec, settings)
+        await writer.append_encoded(newer.encode(OrderConfirmed(order.order_id, 998)), order.order_id, 2)
+        await append(writer, 5, seed=2)
+        await world.caught_up(worker)
+        await world.check()
+        assert (await metrics(await url_of(worker)))["events_parked_total"] == 0
 
 
 async def test_the_changelog_is_compacted_and_nothing_else(settings: Settings, worker: Worker) -> None:
