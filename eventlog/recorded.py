@@ -4,7 +4,7 @@ Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `
 `correlation_id`, `causation_id`, `version`, `term`, `fingerprint` and `traceparent` are ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -131,12 +131,24 @@ class Fact(NamedTuple):
 
 def read_fact(codec: Codec, record: KafkaRecord) -> Fact:
     """Decode what a Fact has of one Kafka record of order.events. Raises ValueError when it is not one of ours."""
-    found = dict(record.headers)
+    time, version, term = _place_and_time(tuple(record.headers))
+    at = datetime.fromisoformat(time.decode())
+    return Fact(record.offset, at, int(version), int(term), codec.decode(record.value, personal=False))
+
+
+def _place_and_time(headers: Sequence[Header]) -> tuple[bytes, bytes, bytes]:
+    """The headers `ce_time`, `version` and `term`: where `to_headers` puts them, or else wherever they are."""
     try:
-        time, version, term = datetime.fromisoformat(found["ce_time"].decode()), found["version"], found["term"]
+        (time_name, time), (version_name, version), (term_name, term) = headers[4], headers[7], headers[8]
+        if time_name == "ce_time" and version_name == "version" and term_name == "term":
+            return time, version, term
+    except IndexError:
+        pass
+    found = dict(headers)
+    try:
+        return found["ce_time"], found["version"], found["term"]
     except KeyError as missing:
         raise ValueError(f"the record lacks the header {missing.args[0]}") from None
-    return Fact(record.offset, time, int(version), int(term), codec.decode(record.value, personal=False))
 
 
 class TermFilter:
