@@ -72,7 +72,7 @@ def _twin(kind: type[Any]) -> type[Any]:
     return type(kind.__name__, (), {"__slots__": tuple(names), "__init__": members["__init__"]})
 
 
-_set_int, _set_is_safe = UUID.int.__set__, UUID.is_safe.__set__  # type: ignore[attr-defined]
+_set_int, _set_is_safe = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
 
 
 def _uuid(text: str) -> UUID:
