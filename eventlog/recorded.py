@@ -4,7 +4,7 @@ Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `
 `correlation_id`, `causation_id`, `version`, `term`, `fingerprint` and `traceparent` are ours.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -131,19 +131,19 @@ class Fact(NamedTuple):
 
 def read_fact(codec: Codec, record: KafkaRecord) -> Fact:
     """Decode what a Fact has of one Kafka record of order.events. Raises ValueError when it is not one of ours."""
-    time, version, term = _place_and_time(tuple(record.headers))
+    headers = tuple(record.headers)
+    try:
+        # Where `to_headers` puts them.
+        (time_name, time), (version_name, version), (term_name, term) = headers[4], headers[7], headers[8]
+    except IndexError:
+        time_name = version_name = term_name = ""
+    if time_name != "ce_time" or version_name != "version" or term_name != "term":
+        time, version, term = _found(headers)
     at = datetime.fromisoformat(time.decode())
     return Fact(record.offset, at, int(version), int(term), codec.decode(record.value, personal=False))
 
 
-def _place_and_time(headers: Sequence[Header]) -> tuple[bytes, bytes, bytes]:
-    """The headers `ce_time`, `version` and `term`: where `to_headers` puts them, or else wherever they are."""
-    try:
-        (time_name, time), (version_name, version), (term_name, term) = headers[4], headers[7], headers[8]
-        if time_name == "ce_time" and version_name == "version" and term_name == "term":
-            return time, version, term
-    except IndexError:
-        pass
+def _found(headers: Iterable[Header]) -> tuple[bytes, bytes, bytes]:
     found = dict(headers)
     try:
         return found["ce_time"], found["version"], found["term"]
