@@ -1,6 +1,6 @@
 """What of a delivered batch is new to a view: redelivered records trimmed, holes refused, deposed writers dropped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventlog.positions import Position
@@ -40,11 +40,8 @@ def new_facts(
     Raises Hole, or EventFailed at a record that is no event.
     """
     fresh, terms = fresh_records(partition, place, records), TermFilter(place.term)
-    facts = [
-        fact
-        for fact in _facts(codec, partition, fresh)
-        if terms.admits_event(fact.term, fact.event) and type(fact.event) in handles
-    ]
+    read = (_fact(codec, partition, record) for record in fresh)
+    facts = [fact for fact in read if terms.admits_event(fact.term, fact.event) and type(fact.event) in handles]
     return New(facts, after(place, fresh, terms), len(fresh), terms.dropped)
 
 
@@ -71,9 +68,8 @@ def recorded_event(codec: Codec, partition: int, record: KafkaRecord) -> Recorde
     return record.recorded if isinstance(record, DecodedRecord) else read_record(codec, partition, record)
 
 
-def _facts(codec: Codec, partition: int, records: Sequence[KafkaRecord]) -> Iterator[Fact]:
-    for record in records:
-        try:
-            yield read_fact(codec, record)
-        except ValueError as error:  # DecodeError is one
-            raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error
+def _fact(codec: Codec, partition: int, record: KafkaRecord) -> Fact:
+    try:
+        return read_fact(codec, record)
+    except ValueError as error:  # DecodeError is one
+        raise EventFailed(Position(partition, record.offset), f"is no event of ours: {error}") from error
