@@ -89,7 +89,7 @@ def fold(order: Order | None, event: OrderEvent, version: int, at: datetime) -> 
 
 
 def _placed(event: OrderPlaced, at: datetime) -> tuple[Order, list[Change]]:
-    lines = tuple(SoldLine(line.sku, line.quantity, line.unit_price) for line in event.lines)
+    lines = tuple([SoldLine(line.sku, line.quantity, line.unit_price) for line in event.lines])
     order = Order(1, "open", event.customer_id, event.currency, lines)
     counted = (_STATUS["open"], (1,)), (Key("customer", order.customer_id, order.currency), (1, 0))
     return order, [*counted, *_in_time(order, at, (1, 0, 0))]
