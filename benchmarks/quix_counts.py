@@ -1,5 +1,10 @@
 """The peer of the sales tables: quixstreams keeping one count per key in RocksDB, over the same log.
 
+What it is given: nothing but where to read from, where its RocksDB is, and quiet. So it runs as its users' do: the
+changelog topic on, a checkpoint (changelog, offsets, RocksDB) every 5 s and at the end, RocksDB and librdkafka as
+quixstreams sets them. It decodes nothing, because counting needs no value. The barriers of the log, one a partition,
+are counted too, as of an empty key: a filter before the count took half a microsecond of each event.
+
 `python quix_counts.py BOOTSTRAP TOPIC COUNT` prints its events per second and exits. It imports nothing of
 orderlog's, because quixstreams asks for an older pydantic and so has an environment of its own.
 """
@@ -31,9 +36,7 @@ def main(bootstrap: str, topic_name: str, count: int) -> None:
         state.set("count", total)
         return total
 
-    # Barriers have no key, and are none of the orders' events.
-    keyed = app.dataframe(topic).filter(lambda _value, key, _time, _headers: key is not None, metadata=True)
-    keyed.apply(add, stateful=True)
+    app.dataframe(topic).apply(add, stateful=True)
     # It returns when all are counted and the last checkpoint is committed: counts in the changelog and in RocksDB.
     app.run(count=count, collect=False)
     print(f"\n{count / (time.perf_counter() - start)}", flush=True)  # noqa: T201 - it is what was asked for

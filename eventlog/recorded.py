@@ -131,12 +131,24 @@ class Fact(NamedTuple):
 
 def read_fact(codec: Codec, record: KafkaRecord) -> Fact:
     """Decode what a Fact has of one Kafka record of order.events. Raises ValueError when it is not one of ours."""
-    found = dict(record.headers)
+    headers = tuple(record.headers)
     try:
-        time, version, term = datetime.fromisoformat(found["ce_time"].decode()), found["version"], found["term"]
+        # Where `to_headers` puts them.
+        (time_name, time), (version_name, version), (term_name, term) = headers[4], headers[7], headers[8]
+    except IndexError:
+        time_name = version_name = term_name = ""
+    if time_name != "ce_time" or version_name != "version" or term_name != "term":
+        time, version, term = _found(headers)
+    at = datetime.fromisoformat(time.decode())
+    return Fact(record.offset, at, int(version), int(term), codec.decode(record.value, personal=False))
+
+
+def _found(headers: Iterable[Header]) -> tuple[bytes, bytes, bytes]:
+    found = dict(headers)
+    try:
+        return found["ce_time"], found["version"], found["term"]
     except KeyError as missing:
         raise ValueError(f"the record lacks the header {missing.args[0]}") from None
-    return Fact(record.offset, time, int(version), int(term), codec.decode(record.value, personal=False))
 
 
 class TermFilter:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
@@ -66,8 +66,8 @@ class Codec:
         self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
         self._read = {name: _reader(name) for name in ids}
         self._read_impersonal = {name: _impersonal_reader(name) for name in ids}
-        # The event of a schema id, and the schema itself if it is not the latest.
-        self._known: dict[int, tuple[str, Any]] = {i: (name, None) for name, i in ids.items()}
+        # By the bytes that a value begins with: the event, and its schema if that is not the latest.
+        self._known: dict[bytes, tuple[str, Any]] = {_HEADER.pack(_MAGIC, i): (name, None) for name, i in ids.items()}
 
     def encode(self, event: LogEvent) -> bytes:
         """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
@@ -76,13 +76,12 @@ class Codec:
 
     def decode(self, value: bytes | None, *, personal: bool = True) -> LogEvent:
         """The event of a record's value, `personal_data` left None unless `personal`. Raises DecodeError."""
-        if not value or len(value) < _HEADER.size or value[0] != _MAGIC:
-            raise DecodeError("the value does not start with the magic byte 0 and a schema id")
-        _, schema_id = _HEADER.unpack_from(value)
-        name, older = self._known.get(schema_id) or self._look_up(schema_id)
+        value = value or b""
+        name, older = self._known.get(value[: _HEADER.size]) or self._look_up(value)
         try:
             if older:
                 value = _brought_up(value, older, parse_schema(avro.latest(name)))
+            event: LogEvent
             event, end = (self._read if personal else self._read_impersonal)[name](value, _HEADER.size)
         except Exception as error:  # a reader raises whatever it stumbles over
             raise DecodeError(f"the value is not a readable {name}: {error!r}") from error
@@ -90,9 +89,12 @@ class Codec:
             raise DecodeError(f"the value is not a readable {name}: {end - len(value)} bytes are missing")
         if end < len(value):
             raise DecodeError(f"{len(value) - end} bytes follow the {name}")
-        return cast(LogEvent, event)
+        return event
 
-    def _look_up(self, schema_id: int) -> tuple[str, Any]:
+    def _look_up(self, value: bytes) -> tuple[str, Any]:
+        if len(value) < _HEADER.size or value[0] != _MAGIC:
+            raise DecodeError("the value does not start with the magic byte 0 and a schema id")
+        _, schema_id = _HEADER.unpack_from(value)
         try:
             schema = self._lookup(schema_id)
         except KeyError as error:
@@ -100,8 +102,7 @@ class Codec:
         name = str(schema.get("name", "")).rpartition(".")[2]
         if name not in self._read:
             raise DecodeError(f"schema {schema_id} is of {name or 'no record'}, which is no event of ours")
-        self._known[schema_id] = (name, parse_schema(schema))
-        return self._known[schema_id]
+        return self._known.setdefault(value[: _HEADER.size], (name, parse_schema(schema)))
 
 
 @cache

@@ -36,10 +36,10 @@ def read_order(value: bytes) -> tuple[int, Order]:
 
 def sum_key(key: Key) -> bytes:
     """The key of a sum."""
-    letter = _LETTERS[key.kind]
-    if key.kind in SPANS:
-        return letter + time_prefix(int(key.name)) + key.currency.encode()
-    return letter + key.currency.encode() + str(key.name).encode()
+    kind, name = key.kind, key.name
+    if isinstance(name, int):
+        return _LETTERS[kind] + time_prefix(name) + key.currency.encode()
+    return _LETTERS[kind] + f"{key.currency}{name}".encode()
 
 
 def read_sum_key(kind: str, key: bytes) -> Key:
@@ -52,7 +52,10 @@ def read_sum_key(kind: str, key: bytes) -> Key:
 
 def sum_value(offset: int, sums: tuple[int, ...] | list[int]) -> bytes:
     """Sums as the event at `offset` left them."""
-    return offset.to_bytes(_OFFSET, "big") + b"".join([one.to_bytes(_SUM, "big", signed=True) for one in sums])
+    value = offset.to_bytes(_OFFSET, "big")
+    for one in sums:
+        value += one.to_bytes(_SUM, "big", signed=True)
+    return value
 
 
 def read_sum(value: bytes) -> tuple[int, list[int]]:

@@ -1,5 +1,6 @@
 """The `sales` projection on its table: the rows a batch touches, what they become, and what queries read of them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import get_args
 
@@ -25,6 +26,10 @@ from schemas.events import OrderEvent, WriterElected
 
 KINDS = ("status", *SPANS, "sku", "customer")
 
+_Changes = defaultdict[Key, list[tuple[int, tuple[int, ...]]]]
+"""What a batch adds to each sum, in order, each with the offset of its event."""
+_NEW = -1, None
+
 
 class SalesView:
     """See projections/table_view.py for the contract."""
@@ -43,20 +48,24 @@ class SalesView:
         Raises EventFailed at an event that does not follow what the table holds.
         """
         orders = _load(get, facts)
-        sums = _Sums(get, late)
+        changes: _Changes = defaultdict(list)
         for offset, time, version, _, event in facts:
             assert not isinstance(event, WriterElected)  # not among `handles`
-            known = orders.get(event.order_id.int)
-            if known and known[0] >= offset:
+            number = event.order_id.int
+            stored, before = orders.get(number) or _NEW
+            if stored >= offset:
                 continue
             try:
-                after, changes = fold(known[1] if known else None, event, version, time)
+                after, some = fold(before, event, version, time)
             except ValueError as error:
                 raise EventFailed(Position(partition, offset), f"cannot be applied: {error}") from error
-            orders[event.order_id.int] = (offset, after)
-            for key, change in changes:
-                sums.add(key, change, offset)
-        return [*sums.written(), *((order_key(order), order_value(*row)) for order, row in orders.items())]
+            orders[number] = (offset, after)
+            for key, change in some:
+                changes[key].append((offset, change))
+        return [
+            *_sums(get, changes, late=late),
+            *((order_key(number), order_value(*row)) for number, row in orders.items()),
+        ]
 
     def bounds(self, query: Mapping[str, str]) -> tuple[bytes, bytes]:
         """The rows of `query["kind"]`, of spans of time those that begin in [`since`, `until`), seconds since 1970."""
@@ -74,35 +83,24 @@ class SalesView:
                 yield (found.name, found.currency), read_sum(value)[1]
 
 
-class _Sums:
-    """The sums that a batch touches: as they were, and what it adds."""
-
-    def __init__(self, get: Get, late: bool) -> None:
-        self._get = get
-        self._late = late
-        # For each: the source offset it was stored with, the one it has now, and the sums.
-        self._rows: dict[Key, tuple[int, list[int], list[int]]] = {}
-
-    def add(self, key: Key, change: tuple[int, ...], offset: int) -> None:
-        """Add `change`, unless the sum had the event at `offset` before this batch; it has none that comes late."""
-        row = self._rows.get(key)
-        if row is None:
-            (value,) = self._get([sum_key(key)])
-            stored, sums = read_sum(value) if value else nothing(key.kind)
-            row = self._rows[key] = (stored, [stored], sums)
-        stored, last, sums = row
-        if offset > stored or self._late:
-            for at, one in enumerate(change):
-                sums[at] += one
-            last[0] = max(last[0], offset)
-
-    def written(self) -> Iterable[Write]:
-        """A row for each sum touched, changed or not: what was read again is also written again."""
-        return ((sum_key(key), sum_value(last, sums)) for key, (_, (last,), sums) in self._rows.items())
-
-
 def _load(get: Get, facts: Iterable[Fact]) -> dict[int, tuple[int, Order]]:
     """The orders of `facts` that the table has, by their ids as numbers, which hash faster."""
     orders = list({one.event.order_id.int for one in facts if not isinstance(one.event, WriterElected)})
     values = get([order_key(order) for order in orders])
     return {order: read_order(value) for order, value in zip(orders, values, strict=True) if value}
+
+
+def _sums(get: Get, changes: _Changes, *, late: bool) -> Iterator[Write]:
+    """A row for each sum touched, with the changes of the events that it did not have before; it has none that is late.
+
+    Changed or not: what was read again is also written again.
+    """
+    keys = [sum_key(key) for key in changes]
+    for row_key, value, (key, some) in zip(keys, get(keys), changes.items(), strict=True):
+        stored, sums = read_sum(value) if value else nothing(key.kind)
+        if not late and some[0][0] <= stored:
+            some = [one for one in some if one[0] > stored]
+        if some:
+            stored = max(stored, some[-1][0])
+            sums = [sum(column) for column in zip(sums, *[change for _, change in some], strict=True)]
+        yield row_key, sum_value(stored, sums)

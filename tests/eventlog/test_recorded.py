@@ -6,9 +6,12 @@ from uuid import UUID
 import pytest
 
 from eventlog.positions import Position
-from eventlog.recorded import Metadata, RecordedEvent, TermFilter, from_headers, to_headers
+from eventlog.recorded import Fact, Metadata, RecordedEvent, TermFilter, from_headers, read_fact, to_headers
 from schemas.events import OrderConfirmed, WriterElected
+from tests.kit.codec import local_codec
+from tests.projections.records import Record
 
+CODEC = local_codec()
 ORDER = UUID("6f1c1f0a-6a5e-4a55-9d5c-0d5f6f1f2a11")
 METADATA = Metadata(
     event_id=f"{ORDER}/2",
@@ -55,6 +58,24 @@ def test_a_missing_header_is_named(missing: str) -> None:
     headers = [pair for pair in to_headers(OrderConfirmed(ORDER, 100), METADATA) if pair[0] != missing]
     with pytest.raises(ValueError, match=missing):
         from_headers(headers)
+
+
+@pytest.mark.parametrize("order", ["as written", "turned round", "one less in front"])
+def test_a_fact_is_read_wherever_its_headers_stand(order: str) -> None:
+    event = OrderConfirmed(ORDER, 100)
+    written = to_headers(event, METADATA)
+    headers = {"as written": written, "turned round": written[::-1], "one less in front": written[1:]}[order]
+    record = Record(17, CODEC.encode(event), headers)
+    assert read_fact(CODEC, record) == Fact(17, METADATA.time, 2, 7, event)
+
+
+@pytest.mark.parametrize("missing", ["ce_time", "version", "term"])
+def test_a_header_that_a_fact_lacks_is_named(missing: str) -> None:
+    headers = [pair for pair in to_headers(OrderConfirmed(ORDER, 100), METADATA) if pair[0] != missing]
+    with pytest.raises(ValueError, match=missing):
+        read_fact(CODEC, Record(0, CODEC.encode(OrderConfirmed(ORDER, 100)), headers))
+    with pytest.raises(ValueError, match="ce_time"):
+        read_fact(CODEC, Record(0, CODEC.encode(OrderConfirmed(ORDER, 100)), []))
 
 
 def recorded(term: int, *, barrier: bool = False) -> RecordedEvent:
