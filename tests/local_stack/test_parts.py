@@ -31,6 +31,7 @@ with owned(Path(sys.argv[1])):
     print("mine", flush=True)
     time.sleep(60)
 """
+PORTS = "from local_stack.ports import free_port; print(*(free_port() for _ in range(200)))"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -56,6 +57,12 @@ def test_ports_are_kept_until_somebody_else_has_them(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", preferred)):
         assert not is_free(preferred)
         assert remembered_ports(file, ("a",), {"a": preferred})["a"] != preferred
+
+
+def test_no_two_processes_are_given_the_same_port() -> None:
+    both = [subprocess.Popen([sys.executable, "-c", PORTS], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    given = " ".join(process.communicate(timeout=60)[0] for process in both).split()
+    assert len(set(given)) == len(given) == 400
 
 
 async def test_a_child_that_ends_is_started_again_and_its_last_words_kept(tmp_path: Path) -> None:
