@@ -6,10 +6,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 
 from eventlog.settings import Settings
 from local_stack.infrastructure import Endpoints, Infrastructure
 from local_stack.progress import Silent
+from service import logs
+
+# As the services have it; structlog's own default takes seconds for a traceback.
+structlog.configure(processors=[structlog.processors.add_log_level, logs.console()])
 
 
 @pytest.fixture(scope="session")
