@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 from service.sockets import listen
@@ -33,11 +34,11 @@ def free_port() -> int:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         last = int(os.read(handle, 5) or random.randrange(_FIRST, _END))
-        port = next(port for port in (*range(last + 1, _END), *range(_FIRST, _END)) if is_free(port))
+        port = next(port for port in chain(range(last + 1, _END), range(_FIRST, _END)) if is_free(port))
         os.pwrite(handle, str(port).encode(), 0)
+        return port
     finally:
         os.close(handle)
-    return port
 
 
 def _last_given() -> Path:

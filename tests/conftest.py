@@ -19,17 +19,8 @@ structlog.configure(processors=[structlog.processors.add_log_level, logs.console
 
 @pytest.fixture(scope="session")
 def infrastructure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
-    """Shared by the whole run; a test that stops a part takes `private_infrastructure`."""
+    """Shared by all tests of this process; one that stops a part has its own, see `own_kafka` in `tests.kit.worlds`."""
     stack = Infrastructure(tmp_path_factory.mktemp("stack"), None, Silent())
-    stack.start()
-    yield stack
-    stack.stop()
-
-
-@pytest.fixture
-def private_infrastructure(tmp_path: Path) -> Iterator[Infrastructure]:
-    """A stack of the test's own, to be killed and started as it likes."""
-    stack = Infrastructure(tmp_path / "stack", None, Silent())
     stack.start()
     yield stack
     stack.stop()
