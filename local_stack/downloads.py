@@ -4,8 +4,11 @@
 `python -m local_stack.downloads`, when a version is to change.
 """
 
+import fcntl
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,33 +45,49 @@ def ensure_artifacts(cache_dir: Path | None, progress: Progress) -> Artifacts:
     jars: list[Path] = []
     home = cache / "missing"
     for locked in LockFile.load(_LOCK).dependencies:
+        place = _place(locked, cache)
+        if not place.exists():
+            with _turn(cache):
+                _ensure(locked, place, progress)
         if locked.packaging == "jar":
-            jars.append(_ensure(locked, cache, progress))
+            jars.append(place)
         else:
-            home = _ensure_unpacked(locked, cache, progress)
+            home = place
     return Artifacts(tuple(jars), home)
 
 
-def _ensure(locked: LockedDependency, cache: Path, progress: Progress) -> Path:
+def _place(locked: LockedDependency, cache: Path) -> Path:
     # Named by its digest: another checkout with another lock finds or fetches its own.
-    target = cache / "jars" / f"{locked.artifactId}-{locked.version}-{locked.sha256[:12]}.jar"
-    if not target.exists():
-        _fetch(locked, target, progress)
-    return target
+    name = f"{locked.artifactId}-{locked.version}-{locked.sha256[:12]}"
+    return cache / "jars" / f"{name}.jar" if locked.packaging == "jar" else cache / name
 
 
-def _ensure_unpacked(locked: LockedDependency, cache: Path, progress: Progress) -> Path:
-    home = cache / f"{locked.artifactId}-{locked.version}-{locked.sha256[:12]}"
-    if not home.exists():
-        with tempfile.TemporaryDirectory(dir=_made(cache)) as temporary:
-            archive = Path(temporary) / "archive.tar.gz"
-            _fetch(locked, archive, progress)
-            with tarfile.open(archive) as tar:
-                # Python before 3.11.4 has no filters; what is unpacked is what was locked, by its digest.
-                tar.extraction_filter = getattr(tarfile, "data_filter", None)
-                tar.extractall(Path(temporary) / "unpacked")
-            _publish(Path(temporary) / "unpacked", home)
-    return home
+@contextmanager
+def _turn(cache: Path) -> Iterator[None]:
+    """Stacks that start at the same time for the first time take turns: the second finds what the first has fetched."""
+    with (_made(cache) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _ensure(locked: LockedDependency, place: Path, progress: Progress) -> None:
+    if place.exists():
+        return
+    if locked.packaging == "jar":
+        _fetch(locked, place, progress)
+    else:
+        _fetch_unpacked(locked, place, progress)
+
+
+def _fetch_unpacked(locked: LockedDependency, home: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
+        archive = Path(temporary) / "archive.tar.gz"
+        _fetch(locked, archive, progress)
+        with tarfile.open(archive) as tar:
+            # Python before 3.11.4 has no filters; what is unpacked is what was locked, by its digest.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(Path(temporary) / "unpacked")
+        (Path(temporary) / "unpacked").replace(home)
 
 
 def _fetch(locked: LockedDependency, target: Path, progress: Progress) -> None:
@@ -85,16 +104,7 @@ def _fetch(locked: LockedDependency, target: Path, progress: Progress) -> None:
             ) from error
         if (found := compute_sha256(fetched)) != locked.sha256:
             raise DownloadFailed(f"{name} arrived with SHA-256 {found[:12]}…, not {locked.sha256[:12]}…; try again")
-        _publish(Path(fetched), target)
-
-
-def _publish(made: Path, target: Path) -> None:
-    """Move what is complete into place; another process may have been quicker with the same."""
-    try:
-        made.replace(target)
-    except OSError:
-        if not target.exists():
-            raise
+        Path(fetched).replace(target)
 
 
 def _made(folder: Path) -> Path:

@@ -69,6 +69,7 @@ class Stack:
         """Start everything and return once all services are ready."""
         self.say("starting", "looking for what was downloaded")
         _require_space(self._data)
+        self.settings = with_ports(self.settings, self._data / "ports.json")
         infrastructure = self._infrastructure = Infrastructure(self._data, self.settings.cache_dir, self)
         infrastructure.start()
         self._infrastructure_parts = [Supervised(part.child, part.launch) for part in infrastructure.parts]
@@ -117,8 +118,7 @@ class Stack:
 
     def _settings_on(self, infrastructure: Infrastructure) -> Settings:
         endpoints = infrastructure.endpoints
-        settings = with_ports(self.settings, self._data / "ports.json")
-        return settings.model_copy(
+        return self.settings.model_copy(
             update={
                 "kafka_bootstrap": endpoints.kafka_bootstrap,
                 "registry_url": endpoints.registry_url,

@@ -1,7 +1,6 @@
 """A thin client of the schema registry, by its Confluent-compatible API (Apicurio's `/apis/ccompat/v7`)."""
 
 import json
-import time
 from typing import Any, Self
 
 import httpx
@@ -11,7 +10,6 @@ from schemas.avro import Schema
 from schemas.errors import Explained
 
 _TIMEOUT_S = 10.0
-_READ_S = 1.0
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
@@ -85,10 +83,13 @@ class Registry:
         return found
 
     def _require_read(self) -> None:
-        """Return once the registry must have read its store. Raises RegistryUnavailable when it has not yet."""
-        time.sleep(_READ_S)
+        """Return once the registry has read its store as it is now. Raises RegistryUnavailable when it cannot tell yet.
+
+        Its store is a log: it answers a write when it has read that back, and with it all that was written before.
+        """
         if (level := self.compatibility()) != COMPATIBILITY:
             raise RegistryUnavailable(f"the schema registry at {self._url} is not ready: its compatibility is {level}")
+        self.require_compatibility()
 
     def _call(self, method: str, path: str, body: Any = None, params: dict[str, str] | None = None) -> httpx.Response:
         retrying = Retrying(

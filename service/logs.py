@@ -12,6 +12,11 @@ from eventlog.settings import Settings
 _NOISY = ("aiokafka", "kafka", "faust", "mode")
 
 
+def console() -> structlog.dev.ConsoleRenderer:
+    """Lines for people. Tracebacks without local variables: those hold customers' names, and take seconds to print."""
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+
 def configure(settings: Settings, service: str) -> None:
     """Send this process's logs, the libraries' too, to standard error in the format of the settings."""
     shared: list[Any] = [
@@ -21,7 +26,7 @@ def configure(settings: Settings, service: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     as_json = settings.log_format == "json"
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else console()
     final = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(

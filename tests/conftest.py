@@ -6,25 +6,21 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 
 from eventlog.settings import Settings
 from local_stack.infrastructure import Endpoints, Infrastructure
 from local_stack.progress import Silent
+from service import logs
+
+# As the services have it; structlog's own default takes seconds for a traceback.
+structlog.configure(processors=[structlog.processors.add_log_level, logs.console()])
 
 
 @pytest.fixture(scope="session")
 def infrastructure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infrastructure]:
-    """Shared by the whole run; a test that stops a part takes `private_infrastructure`."""
+    """Shared by all tests of this process; one that stops a part has its own, see `own_kafka` in `tests.kit.worlds`."""
     stack = Infrastructure(tmp_path_factory.mktemp("stack"), None, Silent())
-    stack.start()
-    yield stack
-    stack.stop()
-
-
-@pytest.fixture
-def private_infrastructure(tmp_path: Path) -> Iterator[Infrastructure]:
-    """A stack of the test's own, to be killed and started as it likes."""
-    stack = Infrastructure(tmp_path / "stack", None, Silent())
     stack.start()
     yield stack
     stack.stop()

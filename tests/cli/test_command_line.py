@@ -14,6 +14,7 @@ from cli.errors import explained
 from cli.main import app
 from eventlog.settings import Settings
 from local_stack.services import environment_of
+from tests.kit.command_line import orderlog_here
 
 
 def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -60,14 +61,20 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("config",), {"ORDERLOG_LOG_FORMAT": "xml"}, "ORDERLOG_LOG_FORMAT='xml'"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], says: str
+def test_bad_input_is_one_line_and_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], variables: dict[str, str], says: str
 ) -> None:
-    done = orderlog(*arguments, cwd=tmp_path, **variables)
+    monkeypatch.chdir(tmp_path)
+    done = orderlog_here(*arguments, variables=variables)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("orderlog: ")
     assert says in line
+
+
+def test_bad_input_to_a_process_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = orderlog("fly", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "orderlog: No such command 'fly'.\n")
 
 
 @pytest.mark.parametrize(
@@ -130,18 +137,23 @@ def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) ->
     variables = {name: value for name, value in environment_of(settings).items() if name.startswith("ORDERLOG_")}
 
     def run(*arguments: str, code: int = 0) -> str:
-        done = orderlog(*arguments, cwd=tmp_path, **variables)
+        done = orderlog_here(*arguments, variables=variables | {"COLUMNS": "200"})
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
+    def run_service(*arguments: str) -> str:
+        done = orderlog(*arguments, cwd=tmp_path, **variables)
+        assert done.returncode == 1, done.stderr
+        return done.stderr
+
     for service in (("project", "orders"), ("serve", "command-api")):
-        assert "run: orderlog topics apply" in run(*service, code=1)
+        assert "run: orderlog topics apply" in run_service(*service)
     assert "create" in run("topics", "plan")
     assert "order.events" in run("topics", "apply")
     assert "nothing to change" in run("topics", "plan")
     assert "run: orderlog schemas register" in run("schemas", "check", code=1)
     for service in (("project", "orders"), ("serve", "command-api")):
-        assert "run: orderlog schemas register" in run(*service, code=1)
+        assert "run: orderlog schemas register" in run_service(*service)
     assert "OrderPlaced" in run("schemas", "register")
     assert "every schema is registered" in run("schemas", "check")
     assert "0001" in run("migrate")

@@ -5,16 +5,15 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from eventlog.settings import Settings
-from local_stack.infrastructure import Infrastructure
 from schemas.codec import Codec
-from tests.conftest import settings_for
 from tests.kit.clients import Clients
 from tests.kit.history import violations
-from tests.kit.worlds import CommandApi, eventually, log_of, prepare
+from tests.kit.worlds import CommandApi, eventually, log_of, own_kafka, prepare
 
 More = Callable[[], Awaitable[None]]
 _CUSTOMERS = 16
@@ -69,16 +68,16 @@ async def test_the_api_killed_again_and_again(settings: Settings, tmp_path: Path
                 await asyncio.to_thread(api.start)
 
 
-async def test_the_broker_killed_under_load(private_infrastructure: Infrastructure, tmp_path: Path) -> None:
-    settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "broker")
-    codec = await prepare(settings)
-    with running(settings, tmp_path, 1) as (api,):
-        async with under_load(settings, codec, [api.url], seed=3) as more:
-            for _ in range(2):
+async def test_the_broker_killed_under_load(settings: Settings, tmp_path: Path) -> None:
+    with own_kafka(settings, tmp_path) as (kafka, here):
+        codec = await prepare(here)
+        with running(here, tmp_path, 1) as (api,):
+            async with under_load(here, codec, [api.url], seed=3) as more:
+                for _ in range(2):
+                    await more()
+                    kafka.kill()
+                    await asyncio.to_thread(kafka.start)
                 await more()
-                private_infrastructure.kafka.kill()
-                await asyncio.to_thread(private_infrastructure.kafka.start)
-            await more()
 
 
 async def test_a_storm_of_rebalances(settings: Settings, tmp_path: Path) -> None:
@@ -94,21 +93,24 @@ async def test_a_storm_of_rebalances(settings: Settings, tmp_path: Path) -> None
                 api.signal(signal.SIGCONT)
 
 
-async def test_the_broker_stopped_for_longer_than_a_batch_may_take(
-    private_infrastructure: Infrastructure, tmp_path: Path
-) -> None:
+async def test_the_broker_stopped_for_longer_than_a_batch_may_take(settings: Settings, tmp_path: Path) -> None:
     """What was under way then may be in the log or not: nobody is told either, and the new barrier settles it."""
-    settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "stopped")
-    hasty = settings.model_copy(update={"produce_deadline_s": 0.5})
-    codec, kafka = await prepare(settings), private_infrastructure.kafka.child
-    with running(hasty, tmp_path, 1) as (api,):
-        async with under_load(settings, codec, [api.url], seed=4) as more:
-            for _ in range(2):
-                await more()
-                kafka.signal(signal.SIGSTOP)
-                await eventually(lambda: "stepped_down" in api.log_file.read_text())
-                kafka.signal(signal.SIGCONT)
+    settings = settings.model_copy(update={"produce_deadline_s": 0.5})
+    with own_kafka(settings, tmp_path) as (kafka, here):
+        codec = await prepare(here)
+        with running(here, tmp_path, 1) as (api,):
+            async with under_load(here, codec, [api.url], seed=4) as more:
+                for _ in range(2):
+                    await more()
+                    before = _times_stepped_down(api)
+                    kafka.child.signal(signal.SIGSTOP)
+                    await eventually(partial(lambda before: _times_stepped_down(api) > before, before))
+                    kafka.child.signal(signal.SIGCONT)
     assert "TimeoutError" in api.log_file.read_text()
+
+
+def _times_stepped_down(api: CommandApi) -> int:
+    return api.log_file.read_text().count("stepped_down")
 
 
 def _upset(random: Random, apis: list[CommandApi], unwell: set[str]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from eventlog import topic_admin
 from eventlog.fencing import Draft, Fenced, LogClient, OutcomeUnknown, advance
 from eventlog.reader import LogTruncated, read_partition
 from eventlog.settings import Settings
-from local_stack.infrastructure import Infrastructure
+from tests.kit.worlds import own_kafka
 
 PARTITION = 0
 
@@ -83,24 +84,22 @@ async def test_reading_past_the_end_is_an_error_not_a_reset(topics: Settings) ->
             pass
 
 
-async def test_the_fence_holds_over_a_broker_that_was_killed(
-    private_infrastructure: Infrastructure, tmp_path: object
-) -> None:
-    settings = Settings(kafka_bootstrap=private_infrastructure.endpoints.kafka_bootstrap, partitions=1)
-    await topic_admin.apply(settings)
-    async with client(settings) as old, client(settings) as new:
-        stale = await old.elect("writer")
-        await old.append(PARTITION, stale, 0, [draft(b"old")])
-        elected = await new.elect("writer")
-        await new.append(PARTITION, elected, 0, [draft(b"barrier")])
-        await asyncio.to_thread(private_infrastructure.kafka.kill)
-        in_flight = asyncio.create_task(new.append(PARTITION, elected, 1, [draft(b"during")]))
-        await asyncio.to_thread(private_infrastructure.kafka.start)
-        assert await in_flight == 2
-        with pytest.raises(Fenced):
-            await old.append(PARTITION, stale, 1, [draft(b"late")])
-        assert await new.append(PARTITION, elected, 2, [draft(b"after")]) == 3
-    assert await values(settings, 4) == [b"old", b"barrier", b"during", b"after"]
+async def test_the_fence_holds_over_a_broker_that_was_killed(settings: Settings, tmp_path: Path) -> None:
+    with own_kafka(settings, tmp_path) as (kafka, here):
+        await topic_admin.apply(here)
+        async with client(here) as old, client(here) as new:
+            stale = await old.elect("writer")
+            await old.append(PARTITION, stale, 0, [draft(b"old")])
+            elected = await new.elect("writer")
+            await new.append(PARTITION, elected, 0, [draft(b"barrier")])
+            await asyncio.to_thread(kafka.kill)
+            in_flight = asyncio.create_task(new.append(PARTITION, elected, 1, [draft(b"during")]))
+            await asyncio.to_thread(kafka.start)
+            assert await in_flight == 2
+            with pytest.raises(Fenced):
+                await old.append(PARTITION, stale, 1, [draft(b"late")])
+            assert await new.append(PARTITION, elected, 2, [draft(b"after")]) == 3
+        assert await values(here, 4) == [b"old", b"barrier", b"during", b"after"]
 
 
 def test_sequences_wrap_as_the_broker_expects() -> None:

@@ -10,7 +10,7 @@ import psutil
 
 from local_stack.services import orderlog
 
-START_S = 120
+START_S = 180
 
 
 class Checkout:

@@ -14,6 +14,7 @@ from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
 from local_stack import preparing
 from local_stack.downloads import ensure_artifacts
+from local_stack.kafka import Kafka
 from local_stack.ports import free_port, remembered_ports
 from local_stack.postgres import Postgres
 from local_stack.probes import http_ready, wait_until
@@ -43,6 +44,19 @@ async def log_of(settings: Settings, codec: Codec, but: Set[str] = frozenset()) 
             counted = [record for record in records if f"{partition}:{record.offset}" not in but]
             found += [read_record(codec, partition, record) for record in counted]
     return found
+
+
+@contextmanager
+def own_kafka(settings: Settings, folder: Path) -> Iterator[tuple[Kafka, Settings]]:
+    """A broker of the test's own in `folder`, to be killed and suspended as it likes, and the settings with it."""
+    ports = remembered_ports(folder / "kafka-ports.json", ("kafka", "controller"))
+    artifacts, log = ensure_artifacts(settings.cache_dir, Silent()), folder / "kafka.log"
+    kafka = Kafka(artifacts, folder / "kafka", log, ports["kafka"], ports["controller"])
+    kafka.start()
+    try:
+        yield kafka, settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap})
+    finally:
+        kafka.stop()
 
 
 @contextmanager

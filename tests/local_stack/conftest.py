@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.infrastructure import Infrastructure
+from local_stack.progress import Silent
 from tests.kit.checkouts import Checkout
+
+
+@pytest.fixture
+def private_infrastructure(tmp_path: Path) -> Iterator[Infrastructure]:
+    """A stack of the test's own, to be killed and started as it likes."""
+    stack = Infrastructure(tmp_path / "stack", None, Silent())
+    stack.start()
+    yield stack
+    stack.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import psutil
 import pytest
@@ -31,6 +33,7 @@ with owned(Path(sys.argv[1])):
     print("mine", flush=True)
     time.sleep(60)
 """
+PORTS = "from local_stack.ports import free_port; print(*(free_port() for _ in range(200)))"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -56,6 +59,12 @@ def test_ports_are_kept_until_somebody_else_has_them(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", preferred)):
         assert not is_free(preferred)
         assert remembered_ports(file, ("a",), {"a": preferred})["a"] != preferred
+
+
+def test_no_two_processes_are_given_the_same_port() -> None:
+    both = [subprocess.Popen([sys.executable, "-c", PORTS], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    given = " ".join(process.communicate(timeout=60)[0] for process in both).split()
+    assert len(set(given)) == len(given) == 400
 
 
 async def test_a_child_that_ends_is_started_again_and_its_last_words_kept(tmp_path: Path) -> None:
@@ -108,6 +117,31 @@ def test_a_download_that_is_not_what_was_locked_is_refused(tmp_path: Path, monke
     with pytest.raises(DownloadFailed, match=r"slf4j-simple 1\.7\.36 arrived with SHA-256"):
         ensure_artifacts(tmp_path / "cache", Silent())
     assert list((tmp_path / "cache" / "jars").iterdir()) == []
+
+
+def test_who_starts_at_the_same_time_waits_and_fetches_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jar = LockedDependency("org.slf4j", "slf4j-simple", "1.7.36", "jar", None, "0" * 64)
+    LockFile([jar]).save(tmp_path / "lock.toml")
+    monkeypatch.setattr(downloads, "_LOCK", tmp_path / "lock.toml")
+    fetched: list[Path] = []
+    both_are_here = Barrier(2)
+
+    def fetch(_: LockedDependency, target: Path, __: Silent) -> None:
+        fetched.append(target)
+        target.parent.mkdir()
+        target.touch()
+
+    def start(_: int) -> Path:
+        both_are_here.wait(10)
+        (found,) = ensure_artifacts(tmp_path / "cache", Silent()).kafka_jars
+        return found
+
+    monkeypatch.setattr(downloads, "_fetch", fetch)
+    with ThreadPoolExecutor(2) as pool:
+        (found,) = set(pool.map(start, range(2)))
+    assert fetched == [found]
 
 
 def test_a_full_disk_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,19 @@
 """Workers of the `orders` view as running processes: traffic for them, what they say, what holds them up."""
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
 
-from cli.errors import explained
-from cli.main import app
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
 from local_stack.services import environment_of
+from tests.kit.command_line import orderlog_here
 from tests.kit.worlds import Worker, eventually
 from tests.projections.histories import history
 from tests.projections.log import LogWriter
@@ -83,18 +80,9 @@ async def metrics(url: str) -> dict[str, float]:
 
 async def told(settings: Settings, *arguments: str, code: int = 0) -> str:
     """What `orderlog dlq …` says; on standard error, when it says nothing else."""
-
-    def run() -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name, value in environment_of(settings).items():
-                patch.setenv(name, value)
-            returned = explained(lambda: app(["dlq", *arguments], standalone_mode=False))
-        return returned, out.getvalue(), err.getvalue()
-
-    returned, out, err = await asyncio.to_thread(run)
-    assert returned == code, err
-    return out or err
+    done = await asyncio.to_thread(orderlog_here, "dlq", *arguments, variables=environment_of(settings))
+    assert done.returncode == code, done.stderr
+    return done.stdout or done.stderr
 
 
 async def dlq(settings: Settings, *arguments: str, code: int = 0) -> Any:

@@ -14,12 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from eventlog.settings import Settings
-from local_stack.infrastructure import Infrastructure
 from query_side.stats import Sums
 from schemas.codec import Codec
 from schemas.events import OrderConfirmed
-from tests.conftest import settings_for
-from tests.kit.worlds import Worker, eventually, prepare
+from tests.kit.worlds import Worker, eventually, own_kafka, prepare
 from tests.projections.histories import history, placed
 from tests.projections.log import LogWriter, log_writer
 from tests.projections.refold import next_offsets
@@ -157,22 +155,18 @@ async def test_a_worker_that_was_suspended_cannot_overwrite_its_successors_rows(
         await world.check()
 
 
-async def test_the_broker_killed_and_back(private_infrastructure: Infrastructure, tmp_path: Path) -> None:
-    settings = settings_for(private_infrastructure.endpoints, tmp_path / "data", "broker")
-    worker, codec = Worker(settings, tmp_path / "worker.log", "sales"), await prepare(settings)
-    kafka = private_infrastructure.kafka
-    try:
-        async with sales_world(settings, codec) as world:
-            await _append(settings, codec, 4_000)
-            worker.start()
-            await applied(settings, worker, 1)
-            kafka.kill()
-            kafka.start()
-            await _append(settings, codec, 1_000)
-            await world.caught_up(worker)
-            await world.check()
-    finally:
-        worker.kill()
+async def test_the_broker_killed_and_back(settings: Settings, tmp_path: Path) -> None:
+    with own_kafka(settings, tmp_path) as (kafka, here):
+        worker, codec = Worker(here, tmp_path / "worker.log", "sales"), await prepare(here)
+        async with sales_world(here, codec) as world:
+            await _append(here, codec, 4_000)
+            with running(worker):
+                await applied(here, worker, 1)
+                kafka.kill()
+                kafka.start()
+                await _append(here, codec, 1_000)
+                await world.caught_up(worker)
+                await world.check()
 
 
 async def test_a_worker_without_partitions_is_idle_and_takes_over(settings: Settings, tmp_path: Path) -> None:

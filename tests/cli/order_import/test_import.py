@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -125,19 +126,23 @@ async def test_killed_itself_and_run_again(api: CommandApi, tmp_path: Path) -> N
     await recorded(api, MANY // 6)
     process.kill()
     process.wait()
-    # With the API, so that nothing of the first run is under way: what is new from here on, the second one sent.
-    api.kill()
-    before = await records(api)
-    await asyncio.to_thread(api.start)
+    # Interrupted with requests under way, and nobody is left to hear what becomes of them.
+    api.signal(signal.SIGSTOP)
     process = spawn(api, file)
-    await recorded(api, before + 500)
+    await eventually(lambda: process.poll() is not None or _is_connected(process, api))
     process.send_signal(signal.SIGINT)
     _, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "orderlog: interrupted; run the same command again to go on, nothing is doubled"
+    api.signal(signal.SIGCONT)
     for _ in range(2):
         assert (await asyncio.to_thread(run, api, file))["accepted"] == len(orders)
     await each_once(api, orders)
+
+
+def _is_connected(process: "subprocess.Popen[str]", api: CommandApi) -> bool:
+    connections = psutil.Process(process.pid).net_connections("tcp")
+    return any(one.raddr and one.raddr.port == api.settings.command_api_port for one in connections)
 
 
 async def test_rejected_orders_are_written_down_mended_and_imported(api: CommandApi, tmp_path: Path) -> None:
