@@ -138,7 +138,7 @@ async def test_positions_are_told_against_the_logs_end(client: httpx.AsyncClient
     nothing = {"position": -1, "end": 0, "lag": 0}
     partitions = [{"partition": 0, **nothing}, {"partition": 1, "position": 0, "end": 2, "lag": 1}]
     partitions.append({"partition": 2, **nothing})
-    expected = {"name": "orders", "generation": 1, "lag": 1, "partitions": partitions}
+    expected = {"name": "orders", "generation": 1, "lag": 1, "partitions": partitions, "rebuild": None}
     assert (await client.get("/positions")).json() == {"projections": [expected]}
 
 
