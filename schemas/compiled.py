@@ -11,6 +11,8 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
+from msgspec import convert
+
 from schemas.avro import Schema
 
 Write = Callable[[bytes, Any], bytes]
@@ -84,7 +86,7 @@ def compile_reader(
     reader = _Reader(inner)
     reader.line(f"return {reader.record(_members(schema, kind), kind)}, at")
     read: Read = reader.compiled(
-        {**inner, kind.__name__: kind, "long": _long, "size": _size, "UUID": UUID, "blob": blob}
+        {**inner, kind.__name__: kind, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob}
     )
     return read
 
@@ -206,7 +208,7 @@ class _Reader(_Source):
             case "string":
                 return self._sized("data[at:end].decode()")
             case {"logicalType": "uuid"}:
-                return self._sized("UUID(data[at:end].decode())")
+                return self._sized("convert(data[at:end].decode(), UUID)")
             case "bytes":
                 return self._sized("blob(data[at:end]) if end > at else None")
             case ["null", "string"]:
