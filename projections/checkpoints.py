@@ -151,9 +151,7 @@ class _Partition:
         counted = (len(fresh), self.terms.dropped, len(parked))
         return Applied(reached.next_offset, *counted, reasons[0] if reasons else None), reached
 
-    async def _fold(
-        self, fresh: Sequence[KafkaRecord], held: dict[UUID, int], *, careful: bool
-    ) -> list[ToPark]:
+    async def _fold(self, fresh: Sequence[KafkaRecord], held: dict[UUID, int], *, careful: bool) -> list[ToPark]:
         """Apply what can be applied of `fresh`, park the rest, and return that.
 
         `held` says from which offset on the records of an order are parked.

@@ -84,19 +84,10 @@ class TableWorker(Worker):
             stop_at_once("projection_stopped", reason=f"the changelog was not written: {error}")
         self._tenures = {tenure.partition: tenure for tenure in tenures}
 
-    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+    async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
         """See Worker."""
-        applied, deposed = 0, 0
-        for start in range(0, len(records), _MOST_RECORDS):
-            tenure = self._owned(partition)
-            if tenure is None:
-                return None
-            place, some = self.table.place(partition), records[start : start + _MOST_RECORDS]
-            new = new_facts(self._codec, self._view.handles, partition, place, some)
-            if new.records and not await self._write(tenure, new):
-                return None
-            applied, deposed = applied + new.records, deposed + new.deposed
-        return Applied(self.table.place(partition).next_offset, applied, deposed)
+        applied = {partition: await self._apply(partition, some) for partition, some in records.items()}
+        return {partition: one for partition, one in applied.items() if one}
 
     async def positions(self) -> Mapping[int, int]:
         """See Worker. Partitions that are not level with their changelog have none."""
@@ -124,6 +115,19 @@ class TableWorker(Worker):
         """See Worker."""
         self.let_go()
         await self._resources.aclose()
+
+    async def _apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+        applied, deposed = 0, 0
+        for start in range(0, len(records), _MOST_RECORDS):
+            tenure = self._owned(partition)
+            if tenure is None:
+                return None
+            place, some = self.table.place(partition), records[start : start + _MOST_RECORDS]
+            new = new_facts(self._codec, self._view.handles, partition, place, some)
+            if new.records and not await self._write(tenure, new):
+                return None
+            applied, deposed = applied + new.records, deposed + new.deposed
+        return Applied(self.table.place(partition).next_offset, applied, deposed)
 
     def _owned(self, partition: int) -> Tenure | None:
         """The right to write the partition, if it is ours and RocksDB has all of its changelog."""
