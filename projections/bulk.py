@@ -49,6 +49,8 @@ class _Statements:
         stage = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS")
         insert = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2}")
         given = sql.SQL("json_populate_recordset(NULL::{}, %s)").format(target)
+        # Emptied at once: the next partition is applied in the same transaction.
+        empty = sql.SQL("; DELETE FROM {}").format(staging)
         merging = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(keys, changes)
         return cls(
             columns=[column.name for column in columns],
@@ -56,7 +58,7 @@ class _Statements:
             copy=copy.format(target, names).as_bytes(None),
             stage=stage.format(staging, target).as_bytes(None),
             copy_staged=copy.format(staging, names).as_bytes(None),
-            merge_staged=(insert.format(target, names, staging) + merging).as_bytes(None),
+            merge_staged=(insert.format(target, names, staging) + merging + empty).as_bytes(None),
             insert=insert.format(target, names, given).as_bytes(None),
             merge=(insert.format(target, names, given) + merging).as_bytes(None),
         )
