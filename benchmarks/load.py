@@ -25,10 +25,10 @@ def http_request(method: str, url: str, body: bytes, headers: str = "") -> bytes
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def get(url: str) -> bytes:
+def get(url: str, headers: str = "") -> bytes:
     """A GET request as the bytes that go over the wire."""
     where = urlsplit(url)
-    return f"GET {where.path}?{where.query} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
+    return f"GET {where.path}?{where.query} HTTP/1.1\r\nHost: {where.netloc}\r\n{headers}\r\n".encode()
 
 
 def order_placed(base_url: str, order_id: UUID | None = None) -> bytes:
@@ -45,13 +45,14 @@ class Connection:
         self._reader = reader
         self._writer = writer
 
-    async def ask(self, request: bytes, expected: int) -> None:
-        """Send the request and take the answer. Raises AssertionError unless its status is `expected`."""
+    async def ask(self, request: bytes, expected: int) -> bytes:
+        """Send the request and take the answer: its head. Raises AssertionError unless its status is `expected`."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         at = head.lower().index(b"content-length:")
         body = await self._reader.readexactly(int(head[at + 15 : head.index(b"\r", at)]))
         assert int(head[9:12]) == expected, (head, body)
+        return head
 
 
 @asynccontextmanager

@@ -1,24 +1,27 @@
-"""How long after its acknowledgement a command can be seen in the view, at 500 commands a second."""
+"""How long after its acknowledgement a command can be seen in the view, at 500 commands a second.
+
+On the same cores are all that a command passes (the APIs, the broker, the worker, Postgres) and this process, which
+sends as little as it can: prepared bytes over connections that stay open (benchmarks/load.py).
+"""
 
 import asyncio
-import json
+import re
 import time
-from itertools import count
-from random import Random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
-import httpx
-
+from benchmarks.load import Connection, connected, get, order_placed
 from benchmarks.results import Figure, percentile
 from benchmarks.servers import command_api, query_api
 from eventlog.settings import Settings
 from local_stack.ports import free_port
 from local_stack.process import Child
 from local_stack.services import environment_of, orderlog
-from local_stack.shop import order_body
 
 _PER_SECOND, _SECONDS, _WARM_UP_S = 500, 20, 5
 _LOOKED_AT = 10  # every tenth order is asked for: the questions shall not be the load
+_POSITION = re.compile(rb"orderlog-position: *(\S+)", re.IGNORECASE)
 _LIMITS_MS = {"p50": 50.0, "p99": 250.0}
 
 
@@ -41,29 +44,44 @@ async def measure(settings: Settings) -> list[Figure]:
     ]
 
 
+class _Connections:
+    """Connections to one server: one that is idle, or a new one."""
+
+    def __init__(self, url: str, opened: AsyncExitStack) -> None:
+        self._url = url
+        self._opened = opened
+        self._idle: list[Connection] = []
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Connection]:
+        """A connection for one request."""
+        connection = self._idle.pop() if self._idle else await self._opened.enter_async_context(connected(self._url))
+        yield connection
+        self._idle.append(connection)
+
+
 async def _taken(command_url: str, query_url: str) -> list[float]:
     """Milliseconds, of the orders looked at after the warm-up."""
     took: list[float] = []
-    limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(limits=limits, timeout=30) as client, asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as opened, asyncio.TaskGroup() as group:
+        commands, queries = _Connections(command_url, opened), _Connections(query_url, opened)
         start = time.perf_counter()
 
         async def live(number: int) -> None:
             order_id = uuid4()
-            body = json.dumps(order_body(Random(number), order_id, {"CUP-WHITE": 1})).encode()
-            headers = {"Content-Type": "application/json"}
-            told = (await client.post(f"{command_url}/orders", content=body, headers=headers)).raise_for_status()
+            async with commands.one() as connection:
+                told = await connection.ask(order_placed(command_url, order_id), 201)
             acknowledged = time.perf_counter()
-            if number % _LOOKED_AT == 0:
-                position = {"Orderlog-Min-Position": told.headers["orderlog-position"]}
-                (await client.get(f"{query_url}/orders/{order_id}", headers=position)).raise_for_status()
-                if acknowledged - start > _WARM_UP_S:
-                    took.append((time.perf_counter() - acknowledged) * 1_000)
+            if number % _LOOKED_AT:
+                return
+            (position,) = _POSITION.findall(told)
+            question = get(f"{query_url}/orders/{order_id}", f"Orderlog-Min-Position: {position.decode()}\r\n")
+            async with queries.one() as connection:
+                await connection.ask(question, 200)
+            if acknowledged - start > _WARM_UP_S:
+                took.append((time.perf_counter() - acknowledged) * 1_000)
 
-        for number in count():
-            due = start + number / _PER_SECOND
-            if number >= _PER_SECOND * (_SECONDS + _WARM_UP_S):
-                break
-            await asyncio.sleep(max(due - time.perf_counter(), 0))
+        for number in range(_PER_SECOND * (_SECONDS + _WARM_UP_S)):
+            await asyncio.sleep(max(start + number / _PER_SECOND - time.perf_counter(), 0))
             group.create_task(live(number))
     return took

@@ -1,11 +1,11 @@
 """Positions in the log: which record of which partition."""
 
-from dataclasses import dataclass
 from typing import Self
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+
+class Position(Struct, frozen=True, order=True):
     """The record at `offset` of `partition` of order.events; written `partition:offset` outside.
 
     A view is *at* a position when it reflects that record and every one before it.

@@ -5,9 +5,10 @@ Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from eventlog.positions import Position
 from schemas.codec import Codec
@@ -46,8 +47,7 @@ class Metadata(NamedTuple):
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(Struct, frozen=True):
     """An event with its metadata and its place in the log; `recorded_at` is the record's timestamp, when it came in."""
 
     position: Position

@@ -3,17 +3,22 @@
 The position's row is locked first, so workers of one partition take turns; records before it are
 dropped; a batch that begins after it would leave a hole, and stops the worker. A comparison without the
 lock is not enough: a batch of another owner may be in a transaction of its own at this very moment.
+
+Batches of several partitions share a transaction, and the wait for the disk that ends it. Each partition is trimmed
+and moved by itself; all are locked first, in the order of their numbers, so that two workers do not deadlock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter
 from projections.batches import Place, after, fresh_records, recorded_event
 from projections.bulk import Connection
 from projections.generations import Generation
-from projections.parking import Failure, ToPark, first_reason, held_orders, is_park, park, require_few
+from projections.parking import HELD, Failure, ToPark, first_reason, is_park, park, require_few
 from projections.parking_isolation import apply_each, order_id_of, read_each
 from projections.view import View
 from schemas.codec import Codec
@@ -21,6 +26,26 @@ from schemas.events import WriterElected
 
 POSITIONS_CHANNEL = "orderlog_positions"
 MOST_PARKED = 1_000
+# Records of a partition, on average, that are applied in a pipeline. Of more, COPY costs less, and takes no pipeline.
+_FEW = 300
+
+_LOCK = """
+    SELECT partition, next_offset, term FROM orderlog.checkpoints
+    WHERE projection = %s AND generation = %s AND partition = ANY(%s) ORDER BY partition FOR UPDATE
+"""
+_BEGIN = """
+    INSERT INTO orderlog.checkpoints (projection, generation, partition, next_offset, term)
+    SELECT %s, %s, partition, 0, 0 FROM unnest(%s::integer[]) partition ORDER BY partition ON CONFLICT DO NOTHING
+"""
+_ADVANCE = """
+    WITH moved AS (
+        UPDATE orderlog.checkpoints c SET next_offset = t.next_offset, term = t.term, updated_at = now()
+        FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS t (partition, next_offset, term)
+        WHERE projection = %s AND generation = %s AND c.partition = t.partition RETURNING c.partition, c.next_offset
+    )
+    SELECT pg_notify(%s, format('%%s:%%s:%%s', %s::text, partition, next_offset - 1)) FROM moved
+    WHERE EXISTS (SELECT FROM orderlog.generations WHERE generation = %s AND state = 'live')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,57 +71,97 @@ async def apply_batch(
     records: Sequence[KafkaRecord],
     most_parked: int = MOST_PARKED,
 ) -> Applied:
-    """Apply `records`, consecutive ones of `partition`, exactly once, however often they are delivered.
+    """As `apply_batches`, of one partition."""
+    batches = {partition: records}
+    return (await apply_batches(connection, view, generation, codec, batches, most_parked))[partition]
+
+
+async def apply_batches(
+    connection: Connection,
+    view: View,
+    generation: Generation,
+    codec: Codec,
+    batches: Mapping[int, Sequence[KafkaRecord]],
+    most_parked: int = MOST_PARKED,
+) -> dict[int, Applied]:
+    """Apply `batches`, {partition: consecutive records of it}, exactly once, however often they are delivered.
 
     What cannot be read or applied is parked, later events of the same order with it. Raises Hole, TooManyParked
-    when that would be more than `most_parked` orders, and whatever is no event's fault; the transaction is then
-    rolled back.
+    when that would be more than `most_parked` orders of a partition, and whatever is no event's fault; the transaction
+    is then rolled back. Partitions are applied in one transaction, or, if an event in them fails, each in its own.
     """
-    turn = _Turn(connection, view, generation, codec, partition, most_parked)
+    turn = _Turn(connection, view, generation, codec, most_parked)
     try:
-        async with connection.transaction():
-            return await turn.apply(records, careful=False)
+        return await turn.apply(batches, careful=False)
     except Exception as error:
         if not is_park(error):
             raise
-    async with connection.transaction():
-        return await turn.apply(records, careful=True)
+    if len(batches) == 1:
+        return await turn.apply(batches, careful=True)
+    applied: dict[int, Applied] = {}
+    for partition, records in batches.items():
+        applied |= await apply_batches(connection, view, generation, codec, {partition: records}, most_parked)
+    return applied
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One partition, to be applied to within one transaction."""
+    """What is needed to apply batches within one transaction."""
 
     connection: Connection
     view: View
     generation: Generation
     codec: Codec
-    partition: int
     most_parked: int
 
-    async def apply(self, records: Sequence[KafkaRecord], *, careful: bool) -> Applied:
-        """Apply `records`. Unless `careful`, one event that fails fails them all."""
-        place = await lock(self.connection, self.generation, self.partition)
-        fresh, terms = fresh_records(self.partition, place, records), TermFilter(place.term)
-        if not fresh:
-            return Applied(place.next_offset, 0)
-        held = await held_orders(self.connection, self.generation, self.partition)
-        parked = await self._fold(fresh, terms, dict.fromkeys(held, place.next_offset), careful=careful)
-        reached = after(place, fresh, terms)
-        await _advance(self.connection, self.generation, self.partition, reached)
-        return Applied(reached.next_offset, len(fresh), terms.dropped, len(parked), first_reason(parked))
+    async def apply(self, batches: Mapping[int, Sequence[KafkaRecord]], *, careful: bool) -> dict[int, Applied]:
+        """Apply `batches`. Unless `careful`, one event that fails fails them all."""
+        async with AsyncExitStack() as transaction:
+            await transaction.enter_async_context(self.connection.transaction())
+            if not careful and sum(map(len, batches.values())) <= _FEW * len(batches):
+                await transaction.enter_async_context(self.connection.pipeline())
+            places, held = await lock(self.connection, self.generation, list(batches))
+            applied: dict[int, Applied] = {}
+            reached: dict[int, Place] = {}
+            for partition in sorted(batches):
+                place, waiting = places[partition], held.get(partition, ())
+                one = _Partition(self, partition, place, TermFilter(place.term))
+                applied[partition], reached[partition] = await one.apply(batches[partition], waiting, careful=careful)
+            await _advance(self.connection, self.generation, {p: at for p, at in reached.items() if at != places[p]})
+        return applied
 
-    async def _fold(
-        self, fresh: Sequence[KafkaRecord], terms: TermFilter, held: dict[UUID, int], *, careful: bool
-    ) -> list[ToPark]:
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """One partition, whose position is locked, to be applied to within a transaction."""
+
+    turn: _Turn
+    partition: int
+    place: Place
+    terms: TermFilter
+
+    async def apply(
+        self, records: Sequence[KafkaRecord], held: Iterable[UUID], *, careful: bool
+    ) -> tuple[Applied, Place]:
+        """Apply `records`, of which those of the orders `held` are parked. Returns the place after them, too."""
+        fresh = fresh_records(self.partition, self.place, records)
+        if not fresh:
+            return Applied(self.place.next_offset, 0), self.place
+        parked = await self._fold(fresh, dict.fromkeys(held, self.place.next_offset), careful=careful)
+        reached = after(self.place, fresh, self.terms)
+        counted = (len(fresh), self.terms.dropped, len(parked))
+        return Applied(reached.next_offset, *counted, first_reason(parked)), reached
+
+    async def _fold(self, fresh: Sequence[KafkaRecord], held: dict[UUID, int], *, careful: bool) -> list[ToPark]:
         """Apply what can be applied of `fresh`, park the rest, and return that.
 
         `held` says from which offset on the records of an order are parked.
         """
+        turn, terms = self.turn, self.terms
         if careful:
-            events, parked = read_each(self.codec, self.partition, fresh, terms)
+            events, parked = read_each(turn.codec, self.partition, fresh, terms)
         else:
-            read = (recorded_event(self.codec, self.partition, record) for record in fresh)
+            read = (recorded_event(turn.codec, self.partition, record) for record in fresh)
             events, parked = [event for event in read if terms.admits(event)], []
         for one in parked:
             if one.order_id:
@@ -104,18 +169,19 @@ class _Turn:
         failures = await self._apply([event for event in events if not _is_held(event, held)], careful=careful)
         held |= {order_id: failure.offset for order_id, failure in failures.items()}
         if held:
-            require_few(self.partition, len(held), self.most_parked)
+            require_few(self.partition, len(held), turn.most_parked)
             parked += _behind(fresh, [event for event in events if _is_held(event, held)], failures)
         if parked:
-            await park(self.connection, self.generation, self.partition, parked)
+            await park(turn.connection, turn.generation, self.partition, parked)
         return parked
 
     async def _apply(self, events: Sequence[RecordedEvent], *, careful: bool) -> dict[UUID, Failure]:
-        handled = [recorded for recorded in events if type(recorded.event) in self.view.handles]
+        turn = self.turn
+        handled = [recorded for recorded in events if type(recorded.event) in turn.view.handles]
         if careful:
-            return await apply_each(self.connection, self.view, self.generation.schema, handled)
+            return await apply_each(turn.connection, turn.view, turn.generation.schema, handled)
         if handled:
-            await self.view.apply(self.connection, self.generation.schema, handled)
+            await turn.view.apply(turn.connection, turn.generation.schema, handled)
         return {}
 
 
@@ -145,23 +211,26 @@ async def read_positions(connection: Connection, generation: Generation) -> Mapp
     return dict(await (await connection.execute(query, [generation.projection, generation.number])).fetchall())
 
 
-async def lock(connection: Connection, generation: Generation, partition: int) -> Place:
-    """Lock the position of `partition` until the transaction ends, and say what it is."""
-    key = [generation.projection, generation.number, partition]
-    select = """
-        SELECT next_offset, term FROM orderlog.checkpoints
-        WHERE projection = %s AND generation = %s AND partition = %s FOR UPDATE
-    """
-    row = await (await connection.execute(select, key)).fetchone()
-    if row is None:
-        insert = """
-            INSERT INTO orderlog.checkpoints (projection, generation, partition, next_offset, term)
-            VALUES (%s, %s, %s, 0, 0) ON CONFLICT DO NOTHING
-        """
-        await connection.execute(insert, key)
-        row = await (await connection.execute(select, key)).fetchone()
-    assert row is not None  # inserted just now, by us or by another worker
-    return Place(*row)
+async def lock(
+    connection: Connection, generation: Generation, partitions: Sequence[int]
+) -> tuple[dict[int, Place], dict[int, set[UUID]]]:
+    """Lock the positions of `partitions` until the transaction ends; what they are, and which orders are held there."""
+    key = [generation.projection, generation.number, list(partitions)]
+    places, held = await _locked(connection, key)
+    if len(places) < len(partitions):
+        await connection.execute(_BEGIN, key)
+        places, held = await _locked(connection, key)
+    return places, held
+
+
+async def _locked(connection: Connection, key: list[Any]) -> tuple[dict[int, Place], dict[int, set[UUID]]]:
+    # In a pipeline both are asked at once. In one statement they would be seen as of one moment, before the lock.
+    places, parked = await connection.execute(_LOCK, key), await connection.execute(HELD, key)
+    found = {partition: Place(*place) for partition, *place in await places.fetchall()}
+    held: dict[int, set[UUID]] = {}
+    for partition, order_id in await parked.fetchall():
+        held.setdefault(partition, set()).add(order_id)
+    return found, held
 
 
 async def announce(connection: Connection, generation: Generation, partition: int) -> None:
@@ -174,14 +243,9 @@ async def announce(connection: Connection, generation: Generation, partition: in
     await connection.execute(query, [POSITIONS_CHANNEL, generation.projection, generation.number, partition])
 
 
-async def _advance(connection: Connection, generation: Generation, partition: int, to: Place) -> None:
-    update = """
-        WITH moved AS (
-            UPDATE orderlog.checkpoints SET next_offset = %s, term = %s, updated_at = now()
-            WHERE projection = %s AND generation = %s AND partition = %s RETURNING partition, next_offset
-        )
-        SELECT pg_notify(%s, format('%%s:%%s:%%s', %s::text, partition, next_offset - 1)) FROM moved
-        WHERE EXISTS (SELECT FROM orderlog.generations WHERE generation = %s AND state = 'live')
-    """
-    key = [generation.projection, generation.number, partition]
-    await connection.execute(update, [to.next_offset, to.term, *key, POSITIONS_CHANNEL, *key[:2]])
+async def _advance(connection: Connection, generation: Generation, to: Mapping[int, Place]) -> None:
+    if not to:
+        return
+    places = [list(to), [place.next_offset for place in to.values()], [place.term for place in to.values()]]
+    of = [generation.projection, generation.number]
+    await connection.execute(_ADVANCE, [*places, *of, POSITIONS_CHANNEL, *of])

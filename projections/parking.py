@@ -18,9 +18,10 @@ _MOST_TRACEBACK = 20_000
 BEHIND = "waits behind an earlier event of its order"
 STILL_PARKED = "state IN ('failed', 'behind')"
 
-_HELD = f"""
-    SELECT DISTINCT order_id FROM orderlog.parked_events
-    WHERE projection = %s AND generation = %s AND partition = %s AND {STILL_PARKED} AND order_id IS NOT NULL
+# The orders of partitions whose events wait: what comes of them next is parked too.
+HELD = f"""
+    SELECT DISTINCT partition, order_id FROM orderlog.parked_events
+    WHERE projection = %s AND generation = %s AND partition = ANY(%s) AND {STILL_PARKED} AND order_id IS NOT NULL
 """
 _COUNT_HELD = f"""
     SELECT count(DISTINCT (partition, coalesce(order_id::text, "offset"::text))) FROM orderlog.parked_events
@@ -84,12 +85,6 @@ def storable(text: str) -> str:
 def is_park(error: BaseException) -> bool:
     """Whether `error` is the fault of an event."""
     return isinstance(error, Exception) and isinstance(judge(error), Park)
-
-
-async def held_orders(connection: Connection, generation: Generation, partition: int) -> set[UUID]:
-    """The orders of `partition` whose events wait: what comes of them next is parked too."""
-    rows = await (await connection.execute(_HELD, [generation.projection, generation.number, partition])).fetchall()
-    return {order_id for (order_id,) in rows}
 
 
 async def count_held(connection: Connection, generation: Generation) -> int:

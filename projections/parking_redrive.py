@@ -128,7 +128,7 @@ class Parking:
 
     async def _lock(self, held: Held) -> list[ParkedEvent]:
         """What is parked of `held`, none if somebody else was quicker, while no batch of its partition is applied."""
-        await lock(self._connection, _generation(held), held.partition)
+        await lock(self._connection, _generation(held), [held.partition])
         await self._require_version(held)
         return await select_held(self._connection, held)
 

@@ -1,11 +1,11 @@
-"""While one batch is written, the next is decoded: Postgres and this process work at the same time.
+"""While batches are written, those that come meanwhile are decoded: Postgres and this process work at the same time.
 
 Only the work is done ahead. A batch is applied, and fails, in its turn; one that comes to nothing, because its
 partition went to another worker, was decoded for nothing and no more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, MutableSequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSequence, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,8 @@ from schemas.codec import Codec
 
 # Records that are decoded in one go: about a millisecond, for which an answer of Postgres may lie there.
 _SLICE = 100
+# Records that may wait, apart from the last batch: more make no batch cheaper, and all are in memory twice.
+_MOST = 5_000
 
 
 class DecodedRecord:
@@ -27,24 +29,65 @@ class DecodedRecord:
         self.recorded = recorded
 
 
-async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGenerator[Any, None]:
-    """Yield Faust's `batches`, each with its records decoded while the one before was with the caller."""
+class Round:
+    """Batches of Faust's that are to be applied together: `events`, and by partition their `records`."""
 
-    async def decoded() -> Any:
-        batch = await anext(batches, None)
-        if batch is not None:
-            await decode(codec, batch.message.partition, batch.message.value)
-        return batch
+    def __init__(self, events: Sequence[Any] = ()) -> None:
+        self.events: list[Any] = []
+        self._records: dict[int, list[KafkaRecord]] = {}
+        for event in events:
+            self.add(event)
 
-    coming = asyncio.create_task(decoded())
+    @property
+    def records(self) -> Mapping[int, Sequence[KafkaRecord]]:
+        """{partition: consecutive records}."""
+        return self._records
+
+    def takes(self, event: Any) -> bool:
+        """Whether there is room for the batch, and it goes on where its partition's records end.
+
+        It does not when a rebalance lies between them.
+        """
+        known = self._records.get(event.message.partition)
+        follows = not known or event.message.value[0].offset == known[-1].offset + 1
+        return follows and sum(map(len, self._records.values())) < _MOST
+
+    def add(self, event: Any) -> None:
+        """Add a batch that it `takes`."""
+        self.events.append(event)
+        self._records.setdefault(event.message.partition, []).extend(event.message.value)
+
+
+async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGenerator[Round, None]:
+    """Yield Faust's `batches`, decoded: each time all that came while the ones before were with the caller."""
+    coming, came, taken = Round(), asyncio.Event(), asyncio.Event()
+
+    async def gather() -> None:
+        try:
+            async for batch in batches:
+                await decode(codec, batch.message.partition, batch.message.value)
+                while not coming.takes(batch):
+                    taken.clear()
+                    await taken.wait()
+                coming.add(batch)
+                came.set()
+        finally:
+            came.set()
+
+    gathering = asyncio.create_task(gather())
     try:
-        while (batch := await coming) is not None:
-            coming = asyncio.create_task(decoded())
-            yield batch
+        while not gathering.done() or coming.events:
+            await came.wait()
+            came.clear()
+            ready, coming = coming, Round()
+            taken.set()
+            if ready.events:
+                yield ready
+        await gathering
     finally:
-        coming.cancel()
+        gathering.cancel()
         with suppress(asyncio.CancelledError):
-            await coming
+            await gathering
 
 
 async def decode(codec: Codec, partition: int, records: MutableSequence[KafkaRecord]) -> None:

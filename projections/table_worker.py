@@ -98,22 +98,10 @@ class TableWorker(Worker):
             stop_at_once("projection_stopped", reason=f"the changelog was not written: {error}")
         self._tenures = {tenure.partition: tenure for tenure in tenures}
 
-    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+    async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
         """See Worker."""
-        applied, deposed, parked = 0, 0, list[ToPark]()
-        for start in range(0, len(records), _MOST_RECORDS):
-            async with self._turns[partition]:
-                tenure = self._owned(partition)
-                if tenure is None:
-                    return None
-                folded = self.at_rest(partition).fold(
-                    records[start : start + _MOST_RECORDS], self.settings.max_parked_orders
-                )
-                if folded.new.records and not await self._take(tenure, folded):
-                    return None
-            applied, deposed = applied + folded.new.records, deposed + folded.new.deposed
-            parked += folded.parked
-        return Applied(self.table.place(partition).next_offset, applied, deposed, len(parked), first_reason(parked))
+        applied = {partition: await self._apply(partition, some) for partition, some in records.items()}
+        return {partition: one for partition, one in applied.items() if one}
 
     def at_rest(self, partition: int) -> Folding:
         """The partition as it is between two batches."""
@@ -169,6 +157,22 @@ class TableWorker(Worker):
         self.let_go()
         await self._resources.aclose()
         await self._database.close()
+
+    async def _apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
+        applied, deposed, parked = 0, 0, list[ToPark]()
+        for start in range(0, len(records), _MOST_RECORDS):
+            async with self._turns[partition]:
+                tenure = self._owned(partition)
+                if tenure is None:
+                    return None
+                folded = self.at_rest(partition).fold(
+                    records[start : start + _MOST_RECORDS], self.settings.max_parked_orders
+                )
+                if folded.new.records and not await self._take(tenure, folded):
+                    return None
+            applied, deposed = applied + folded.new.records, deposed + folded.new.deposed
+            parked += folded.parked
+        return Applied(self.table.place(partition).next_offset, applied, deposed, len(parked), first_reason(parked))
 
     def _owned(self, partition: int) -> Tenure | None:
         """The right to write the partition, if it is ours and RocksDB has all of its changelog."""

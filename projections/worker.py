@@ -15,13 +15,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if
 from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord
 from eventlog.settings import Settings
-from projections.checkpoints import Applied, apply_batch, read_positions
+from projections.checkpoints import Applied, apply_batches, read_positions
 from projections.database import Database, connect
 from projections.failures import Retry, judge
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
-from projections.read_ahead import decoded_ahead
+from projections.read_ahead import Round, decoded_ahead
 from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
 from projections.stopping import stop_at_once
@@ -53,8 +53,8 @@ class Worker(ABC):
         self.ages: dict[int, float] = {}
 
     @abstractmethod
-    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
-        """Apply `records`, consecutive ones of `partition`, exactly once; None when they are no longer ours to apply.
+    async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
+        """Apply `records`, {partition: consecutive ones}, exactly once; what is no longer ours to apply is left out.
 
         What it raises, `judge` judges.
         """
@@ -74,13 +74,14 @@ class Worker(ABC):
     def let_go(self) -> None:  # noqa: B027 - a view in Postgres has nothing to let go
         """A rebalance begins: whatever is assigned may go to another worker."""
 
-    def batches(self, stream: Any) -> AsyncGenerator[Any, None]:
-        """The batches of `stream`, in order."""
-        found: AsyncGenerator[Any, None] = stream.noack().events()
-        return found
+    async def rounds(self, stream: Any) -> AsyncGenerator[Round, None]:
+        """The batches of `stream`, in order, as they are to be applied together; here one by one."""
+        async with aclosing(stream.noack().events()) as batches:
+            async for batch in batches:
+                yield Round([batch])
 
     async def follow(self, stream: Any) -> None:
-        """The agent: apply each batch, then acknowledge it. No exception but cancellation leaves it.
+        """The agent: apply what came, then acknowledge it. No exception but cancellation leaves it.
 
         One that did would make Faust go on behind the failed batch.
         """
@@ -89,36 +90,36 @@ class Worker(ABC):
         gc.set_threshold(_OBJECTS, 10, 10)
         count = 0
         try:
-            async with aclosing(self.batches(stream)) as batches:
-                async for event in batches:
+            async with aclosing(self.rounds(stream)) as rounds:
+                async for coming in rounds:
                     count += 1
                     if count % _COLLECT_AFTER == 0:
                         gc.collect(1)
-                    if await self.apply(event.message.partition, event.message.value):
-                        event.ack()
+                    applied = await self.apply(coming.records)
+                    for event in coming.events:
+                        if event.message.partition in applied:
+                            event.ack()
         finally:
             await self.close()
 
-    async def apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
-        """Apply one batch, for as long as it takes. Ends the process when it cannot be applied at all."""
+    async def apply(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
+        """As `apply_once`, for as long as it takes. Ends the process when they cannot be applied at all."""
         if self.ends is not None:
-            records = [record for record in records if record.offset < self.ends.get(partition, 0)]
-            if not records:
-                return None
+            records = up_to(self.ends, records)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
             ):
                 with attempt:
-                    applied = await self._schemas.around(lambda: self.apply_once(partition, records))
+                    applied = await self._schemas.around(lambda: self.apply_once(records))
         except Exception as error:
-            batch = f"{Position(partition, records[0].offset)} to {records[-1].offset}"
+            batch = ", ".join(f"{Position(p, some[0].offset)} to {some[-1].offset}" for p, some in records.items())
             stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
         if self.waiting_for:
-            log.info("projection_goes_on", partition=partition)
+            log.info("projection_goes_on", partitions=sorted(records))
             self.waiting_for = None
-        if applied:
-            self._count(partition, records[0], applied)
+        for partition, one in applied.items():
+            self._count(partition, records[partition][0], one)
         return applied
 
     async def read_starts(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
@@ -187,18 +188,19 @@ class ViewWorker(Worker):
         self._generation = generation
         self._on_parked = on_parked
 
-    def batches(self, stream: Any) -> AsyncGenerator[Any, None]:
-        """See Worker. The next one is decoded while Postgres takes this one."""
-        return decoded_ahead(super().batches(stream), self._codec)
+    def rounds(self, stream: Any) -> AsyncGenerator[Round, None]:
+        """See Worker. What comes while Postgres takes a round is decoded, and is the next one."""
+        return decoded_ahead(stream.noack().events(), self._codec)
 
-    async def apply_once(self, partition: int, records: Sequence[KafkaRecord]) -> Applied:
+    async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
         """See Worker."""
         most = self.settings.max_parked_orders
         async with self._database.connection() as connection:
-            applied = await apply_batch(connection, self._view, self._generation, self._codec, partition, records, most)
-        if applied.parked:
-            log.error("events_parked", partition=partition, count=applied.parked, reason=applied.reason)
-            self._on_parked()
+            applied = await apply_batches(connection, self._view, self._generation, self._codec, records, most)
+        for partition, one in applied.items():
+            if one.parked:
+                log.error("events_parked", partition=partition, count=one.parked, reason=one.reason)
+                self._on_parked()
         return applied
 
     async def positions(self) -> Mapping[int, int]:
@@ -211,6 +213,12 @@ class ViewWorker(Worker):
     async def close(self) -> None:
         """See Worker."""
         await self._database.close()
+
+
+def up_to(ends: Mapping[int, int], records: Mapping[int, Sequence[KafkaRecord]]) -> dict[int, Sequence[KafkaRecord]]:
+    """Those of `records` that are before `ends`."""
+    before = {p: [one for one in some if one.offset < ends.get(p, 0)] for p, some in records.items()}
+    return {partition: some for partition, some in before.items() if some}
 
 
 def _passing(error: BaseException) -> bool:

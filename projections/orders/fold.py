@@ -2,8 +2,11 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Any, NamedTuple, assert_never
+from typing import assert_never
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.events import (
     Address,
@@ -25,7 +28,7 @@ from schemas.events import (
 )
 
 
-class RowLine(NamedTuple):
+class RowLine(Struct, frozen=True):
     """A line of an order, with what came back of it."""
 
     sku: str
@@ -34,10 +37,10 @@ class RowLine(NamedTuple):
     returned: int = 0
 
 
-class OrderRow(NamedTuple):
+class OrderRow(Struct, frozen=True):
     """An order as a reader sees it; amounts in minor units, `version` the number of its events.
 
-    A tuple, because each event replaces some of it, which costs a dataclass four times as much.
+    A struct, because each event replaces some of it, which costs a tuple ten times as much.
     """
 
     order_id: UUID
@@ -73,7 +76,7 @@ def fold(row: OrderRow | None, event: OrderEvent, version: int, at: datetime) ->
         if not isinstance(event, OrderPlaced):
             raise ValueError(f"order {event.order_id} begins with {type(event).__name__}")
         return _placed(event, at)
-    return _apply(row, event, {"version": version, "updated_at": at})
+    return replace(_apply(row, event), version=version, updated_at=at)
 
 
 def _placed(event: OrderPlaced, at: datetime) -> OrderRow:
@@ -95,50 +98,47 @@ def _line(line: Line) -> RowLine:
     return RowLine(line.sku, line.quantity, line.unit_price)
 
 
-def _apply(row: OrderRow, event: OrderEvent, now: dict[str, Any]) -> OrderRow:
-    # `now` goes into each replacement: one more of them would double the cost of the fold.
+def _apply(row: OrderRow, event: OrderEvent) -> OrderRow:
     match event:
         case OrderPlaced():
             raise ValueError(f"order {event.order_id} was placed twice")
         case LineAdded() | LineQuantityChanged() | LineRemoved() | LinesReturned():
-            return _lines(row, event, now)
+            return _lines(row, event)
         case ShippingAddressChanged(_, destination):
-            return row._replace(shipping_address=destination.shipping_address if destination else None, **now)
+            return replace(row, shipping_address=destination.shipping_address if destination else None)
         case OrderConfirmed(_, total):
-            return row._replace(status="confirmed" if total else "paid", **now)
+            return replace(row, status="confirmed" if total else "paid")
         case OrderRejected(_, reason):
-            return row._replace(status="rejected", reason=reason.reason if reason else None, **now)
+            return replace(row, status="rejected", reason=reason.reason if reason else None)
         case PaymentRecorded(_, amount):
             paid = row.paid + amount
-            return row._replace(paid=paid, status="paid" if paid >= row.total else row.status, **now)
+            return replace(row, paid=paid, status="paid" if paid >= row.total else row.status)
         case OrderShipped(_, carrier, tracking):
-            return row._replace(status="shipped", carrier=carrier, tracking=tracking, **now)
+            return replace(row, status="shipped", carrier=carrier, tracking=tracking)
         case OrderDelivered():
-            return row._replace(status="delivered", **now)
+            return replace(row, status="delivered")
         case OrderCancelled(_, reason):
-            return row._replace(status="cancelled", reason=reason.reason if reason else None, **now)
+            return replace(row, status="cancelled", reason=reason.reason if reason else None)
         case PaymentRefunded(_, amount):
-            return row._replace(refunded=row.refunded + amount, **now)
+            return replace(row, refunded=row.refunded + amount)
     assert_never(event)
 
 
-def _lines(
-    row: OrderRow, event: LineAdded | LineQuantityChanged | LineRemoved | LinesReturned, now: dict[str, Any]
-) -> OrderRow:
+def _lines(row: OrderRow, event: LineAdded | LineQuantityChanged | LineRemoved | LinesReturned) -> OrderRow:
     match event:
         case LineAdded(_, sku, quantity, unit_price):
-            return row._replace(lines=(*row.lines, RowLine(sku, quantity, unit_price)), **now)
+            return replace(row, lines=(*row.lines, RowLine(sku, quantity, unit_price)))
         case LineQuantityChanged(_, sku, quantity):
-            changed = (line._replace(quantity=quantity) if line.sku == sku else line for line in row.lines)
-            return row._replace(lines=tuple(changed), **now)
+            changed = (replace(line, quantity=quantity) if line.sku == sku else line for line in row.lines)
+            return replace(row, lines=tuple(changed))
         case LineRemoved(_, sku):
-            return row._replace(lines=tuple(line for line in row.lines if line.sku != sku), **now)
+            return replace(row, lines=tuple(line for line in row.lines if line.sku != sku))
         case LinesReturned(_, returned, reason):
             back: Counter[str] = Counter()
             for line in returned:
                 back[line.sku] += line.quantity
-            lines = tuple(line._replace(returned=line.returned + back[line.sku]) for line in row.lines)
+            lines = tuple(replace(line, returned=line.returned + back[line.sku]) for line in row.lines)
             everything = all(line.returned == line.quantity for line in lines)
             status = "returned" if everything else row.status
-            return row._replace(lines=lines, status=status, reason=reason.reason if reason else None, **now)
+            return replace(row, lines=lines, status=status, reason=reason.reason if reason else None)
     assert_never(event)

@@ -11,7 +11,6 @@ from projections.bulk import Connection
 from projections.checkpoints import announce, lock
 from projections.database import connect
 from projections.generations import Generation, needs_rebuild
-from projections.parking import held_orders
 from projections.rebuild import records
 from projections.schema_lookup import SchemaLookup
 from projections.table_view import TableView
@@ -47,11 +46,12 @@ class Remake:
         async with await connect(self._settings.postgres_url) as connection:
             generation = await self._live(connection)
             async with connection.transaction():
-                place = await lock(connection, generation, partition)
-                if order_id in await held_orders(connection, generation, partition):
+                places, held = await lock(connection, generation, [partition])
+                if order_id in held.get(partition, ()):
                     raise BadInput(f"events of order {order_id} are parked: redrive them with orderlog dlq instead")
-                await self._read(order_id, partition, end, place.next_offset, found, terms)
-                events = [event for event in found if event.position.offset < place.next_offset]
+                reached = places[partition].next_offset
+                await self._read(order_id, partition, end, reached, found, terms)
+                events = [event for event in found if event.position.offset < reached]
                 if not events:
                     raise BadInput(f"the log has no order {order_id}, as far as {view.name} has read it")
                 handled = [event for event in events if type(event.event) in view.handles]

@@ -54,11 +54,11 @@ async def swap(
         async with connection.transaction():
             await _wait_at_most(connection, _LEVEL_WITHIN_S)
             old = await _lock(connection, view.name, new)
-            if old and not accept_parked:
-                await _refuse_parked(connection, old, new)
             began = time.monotonic()
             if old:
                 await _until_level(connection, old, new)
+            if old and not accept_parked:
+                await _refuse_parked(connection, old, new)
             names_from = time.monotonic()
             await _wait_at_most(connection, _NAMES_WITHIN_S)
             await publish(connection, view, new)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from eventlog.positions import Position
 from eventlog.recorded import Metadata, RecordedEvent
@@ -47,7 +48,11 @@ def doubled(found: Log) -> Log:
 
 def reordered(found: Log) -> Log:
     first, second = found[2], found[3]
-    return [*found[:2], replace(second, position=first.position), replace(first, position=second.position)]
+    return [
+        *found[:2],
+        structs.replace(second, position=first.position),
+        structs.replace(first, position=second.position),
+    ]
 
 
 def contradicted(found: Log) -> Log:
@@ -58,7 +63,7 @@ def contradicted(found: Log) -> Log:
 def late(found: Log) -> Log:
     """The last event moved behind the barrier of a later term: a reader drops it."""
     barrier = event(3, 0, WriterElected("v", 2, 1, 2, ""), term=2)
-    return [*found[:3], barrier, replace(found[3], position=Position(0, 4))]
+    return [*found[:3], barrier, structs.replace(found[3], position=Position(0, 4))]
 
 
 def test_nothing_is_wrong_with_what_is_right() -> None:

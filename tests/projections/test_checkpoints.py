@@ -11,13 +11,14 @@ import pytest
 import migrations
 from eventlog.recorded import read_record
 from eventlog.settings import Settings
+from projections import checkpoints
 from projections.bulk import Connection
-from projections.checkpoints import Applied, apply_batch
+from projections.checkpoints import Applied, apply_batch, apply_batches
 from projections.database import connect
 from projections.failures import Hole, Retry, judge
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.orders.view import OrdersView
-from schemas.events import OrderConfirmed, WriterElected
+from schemas.events import LineAdded, OrderConfirmed, WriterElected
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import Record, record, records
@@ -38,6 +39,11 @@ class Partition:
 
     async def apply(self, batch: list[Record], connection: Connection | None = None) -> Applied:
         return await apply_batch(connection or self.connection, VIEW, self.generation, CODEC, 0, batch)
+
+    async def apply_all(
+        self, batches: dict[int, list[Record]], connection: Connection | None = None
+    ) -> dict[int, Applied]:
+        return await apply_batches(connection or self.connection, VIEW, self.generation, CODEC, batches)
 
     def matches(self, log: list[Record]) -> bool:
         """Whether the view is what the first of `log`, up to its position, come to."""
@@ -105,6 +111,47 @@ async def test_two_workers_of_one_partition_take_turns(partition: Partition) -> 
 
     await asyncio.gather(work(Random(1)), work(Random(2)))
     assert partition.matches(log)
+
+
+async def test_workers_whose_partitions_overlap_take_turns(partition: Partition) -> None:
+    """As after a rebalance: each has batches of some of the partitions, in any order, and none ever deadlocks."""
+    logs = {number: log_of(20 + number) for number in range(4)}
+    await partition.apply_all({number: log[:1] for number, log in logs.items()})
+
+    async def work(random: Random) -> None:
+        async with await connect(partition.settings.postgres_url) as connection:
+            while left := [n for n in logs if next_offsets(partition.settings).get(n, 0) < len(logs[n])]:
+                reached = next_offsets(partition.settings)
+                chosen = random.sample(left, random.randint(1, len(left)))
+                starts = {n: max(reached.get(n, 0) - random.randint(0, 5), 0) for n in chosen}
+                batches = {n: logs[n][start : start + random.randint(1, 20)] for n, start in starts.items()}
+                await partition.apply_all(batches, connection)
+
+    await asyncio.gather(*(work(Random(seed)) for seed in range(3)))
+    log = [read_record(CODEC, n, one) for n, some in logs.items() for one in some]
+    assert everything_of(partition.settings) == everything(log)
+
+
+async def test_a_hole_in_one_partition_leaves_all_as_they_were(partition: Partition) -> None:
+    log, other = log_of(5), log_of(6)
+    await partition.apply_all({0: log[:3], 1: other[:3]})
+    with pytest.raises(Hole, match="partition 1: the view is at offset 3, the log went on at 4"):
+        await partition.apply_all({0: log[3:], 1: other[4:]})
+    assert next_offsets(partition.settings) == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize("few", [0, 300])
+async def test_an_event_that_fails_is_parked_in_its_partition_and_the_others_go_on(
+    partition: Partition, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "_FEW", few)
+    log, other = log_of(5), log_of(6)
+    order = placed()
+    bad = records(CODEC, [order, LineAdded(order.order_id, "GOLD", 2, 2**62), OrderConfirmed(order.order_id, 998)])
+    applied = await partition.apply_all({2: other, 1: bad, 0: log})
+    assert applied == {0: Applied(len(log), len(log)), 1: Applied(3, 3, parked=2), 2: Applied(len(other), len(other))}
+    kept = [(0, one) for one in log] + [(1, bad[0])] + [(2, one) for one in other]
+    assert everything_of(partition.settings) == everything(read_record(CODEC, n, one) for n, one in kept)
 
 
 async def test_a_stopped_worker_loses_its_lock_not_its_place(partition: Partition) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 import migrations
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
-from projections.checkpoints import apply_batch
+from projections import checkpoints
+from projections.checkpoints import apply_batch, apply_batches
 from projections.database import connect
 from projections.generations import live_generation
 from projections.orders.view import OrdersView
@@ -72,6 +74,27 @@ async def test_partitions_of_one_customer_are_applied_at_once(settings: Settings
     fed = [feed(settings, p, interleaved(Random(p), 60), Random(p)) for p in range(4)]
     logs = await asyncio.gather(*fed)
     assert everything_of(settings) == everything(one for log in logs for one in log)
+
+
+@pytest.mark.parametrize("in_a_pipeline", [True, False])
+async def test_partitions_are_applied_together(
+    settings: Settings, in_a_pipeline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of any size of some of the partitions in each transaction, now and then with records that come again."""
+    monkeypatch.setattr(checkpoints, "_FEW", 1_000_000 if in_a_pipeline else 0)
+    await asyncio.to_thread(migrations.upgrade, settings.postgres_url)
+    random = Random(11)
+    logs = {p: records(CODEC, interleaved(random, 40)) for p in (2, 0, 3, 1)}
+    reached = dict.fromkeys(logs, 0)
+    async with await connect(settings.postgres_url) as connection:
+        generation = await live_generation(connection, VIEW)
+        while left := [p for p in logs if reached[p] < len(logs[p])]:
+            chosen = {p: (max(reached[p] - random.choice([0, 3]), 0), random.choice([1, 5, 40])) for p in left}
+            batches = {p: logs[p][start : start + size] for p, (start, size) in chosen.items() if random.random() < 0.7}
+            applied = await apply_batches(connection, VIEW, generation, CODEC, batches)
+            assert applied.keys() == batches.keys()
+            reached |= {p: one.next_offset for p, one in applied.items()}
+    assert everything_of(settings) == everything(read_record(CODEC, p, one) for p, log in logs.items() for one in log)
 
 
 async def test_an_erased_address_is_not_found_any_more(settings: Settings) -> None:
