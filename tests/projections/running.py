@@ -81,18 +81,19 @@ async def metrics(url: str) -> dict[str, float]:
     return found
 
 
+def cli_told(settings: Settings, *arguments: str) -> tuple[int, str, str]:
+    """The exit code of `orderlog …` in this process, and what it said on standard output and standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in environment_of(settings).items():
+            patch.setenv(name, value)
+        returned = explained(lambda: app(list(arguments), standalone_mode=False))
+    return returned, out.getvalue(), err.getvalue()
+
+
 async def told(settings: Settings, *arguments: str, code: int = 0) -> str:
     """What `orderlog dlq …` says; on standard error, when it says nothing else."""
-
-    def run() -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name, value in environment_of(settings).items():
-                patch.setenv(name, value)
-            returned = explained(lambda: app(["dlq", *arguments], standalone_mode=False))
-        return returned, out.getvalue(), err.getvalue()
-
-    returned, out, err = await asyncio.to_thread(run)
+    returned, out, err = await asyncio.to_thread(cli_told, settings, "dlq", *arguments)
     assert returned == code, err
     return out or err
 
