@@ -41,6 +41,7 @@ _SCHEMA = parse_schema(
 )
 _MOST_RECORDS = 200_000
 _MOST_BYTES = 256 * 2**20
+_BLOCK = 64 * 2**10
 _LEVEL = 1  # of deflate: names and ids of headers repeat, which any level finds
 
 
@@ -83,7 +84,7 @@ class StretchWriter:
         self._closing = ExitStack()
         self._target = self._closing.enter_context(partial(self._path))
         self._file = self._target.open("wb")
-        self._avro = Writer(self._file, _SCHEMA, codec="deflate", codec_compression_level=_LEVEL)
+        self._avro = Writer(self._file, _SCHEMA, codec="deflate", sync_interval=_BLOCK, compression_level=_LEVEL)
 
     @property
     def is_full(self) -> bool:

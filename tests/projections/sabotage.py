@@ -24,17 +24,16 @@ ViewWorker._count = lambda *_: time.sleep(3600)
 _RUN = """
 import sys
 from cli.main import main
-sys.argv[1:] = ["project", "orders"]
 main()
 """
 
 
 class SabotagedWorker(Worker):
-    """An `orders` worker with something changed before it starts."""
+    """A worker with something changed before it starts."""
 
-    def __init__(self, settings: Settings, log_file: Path, change: str) -> None:
-        super().__init__(settings, log_file)
-        self._command = [sys.executable, "-c", change + _RUN]
+    def __init__(self, settings: Settings, log_file: Path, change: str, projection: str = "orders") -> None:
+        super().__init__(settings, log_file, projection)
+        self._command = [sys.executable, "-c", change + _RUN, "project", projection]
 
 
 def worker_in_another_group(settings: Settings, log_file: Path) -> Worker:
