@@ -69,10 +69,14 @@ async def require(settings: Settings, *topics: Topic) -> None:
             raise TopicMissing(f"there is no topic {settings.topic(topic.name)}; run: orderlog topics apply")
 
 
-async def is_being_restored(settings: Settings) -> bool:
-    """Whether a restore has begun and not finished."""
+async def restore_state(settings: Settings) -> tuple[bool, int | None]:
+    """Whether a restore has begun and not finished; the partitions of order.events, None when there is none."""
+    name = settings.topic(ORDER_EVENTS.name)
     async with _admin(settings) as admin:
-        return settings.topic(ORDER_EVENTS_RESTORING.name) in await admin.list_topics()
+        present = set(await admin.list_topics())
+        described = await admin.describe_topics([name]) if name in present else []
+    counts = [len(one["partitions"]) for one in described]
+    return settings.topic(ORDER_EVENTS_RESTORING.name) in present, counts[0] if counts else None
 
 
 async def begin_restore(settings: Settings) -> None:

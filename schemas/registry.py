@@ -98,7 +98,10 @@ class Registry:
         return found
 
     def take_export(self, archive: bytes) -> None:
-        """Import a ZIP file as Apicurio exports it, under the content ids in it, beside what is there."""
+        """Import a ZIP file as Apicurio exports it, under the content ids in it, beside what is there.
+
+        Raises RegistryUnavailable, also when it is another registry, which has no such import.
+        """
         answer = self._http.post(
             f"{self._url.rstrip('/')}{_IMPORT}",
             params={"requireEmptyRegistry": "false"},
@@ -109,7 +112,8 @@ class Registry:
                 "X-Registry-Preserve-GlobalId": "false",
             },
         )
-        answer.raise_for_status()
+        if answer.is_error:
+            raise RegistryUnavailable(f"the registry at {self._url} does not import schemas: {answer.text[:300]}")
 
     def _require_read(self) -> None:
         """Return once the registry must have read its store. Raises RegistryUnavailable when it has not yet."""

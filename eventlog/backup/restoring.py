@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
-from aiokafka.errors import UnknownTopicOrPartitionError
-
 from eventlog import topic_admin
 from eventlog.backup.manifest import Manifest, NoBackup, load
 from eventlog.backup.stretches import Saved, records_of, require_whole, saved
@@ -80,13 +78,12 @@ def _check_files(folder: Path, manifest: Manifest, tell: Tell) -> None:
 async def _require_empty(settings: Settings) -> Mapping[int, int]:
     """{partition: end} of what an earlier run has put there; empty when there is no topic yet. Raises NotEmpty."""
     topic = settings.topic(ORDER_EVENTS.name)
-    begun = await topic_admin.is_being_restored(settings)
-    try:
-        ends = await log_ends(settings.kafka_bootstrap, topic)
-    except UnknownTopicOrPartitionError:
+    begun, partitions = await topic_admin.restore_state(settings)
+    if partitions is None:
         return {}
-    if len(ends) != settings.partitions:
-        raise NotEmpty(f"{topic} has {len(ends)} partitions, the backup has {settings.partitions}: delete the topic")
+    if partitions != settings.partitions:
+        raise NotEmpty(f"{topic} has {partitions} partitions, the backup has {settings.partitions}: delete the topic")
+    ends = await log_ends(settings.kafka_bootstrap, topic)
     if any(ends.values()) and not begun:
         raise NotEmpty(f"{topic} is not empty: a log is only restored into a cluster that has none")
     return ends

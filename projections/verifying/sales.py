@@ -10,6 +10,7 @@ import struct
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import IO
 from uuid import UUID
 
@@ -70,19 +71,21 @@ class SalesVerification:
     async def partition(self, partition: int, advance: Advance) -> Report:
         """See Verification. Raises NotServed."""
         with tempfile.TemporaryFile() as spool:
-            end = await self._fetch(partition, spool)
+            end, live = await self._fetch(partition, spool)
             orders, sums = Orders(partition), Sums()
-            reading = Reading(self._source.decoder, partition)
+            reading = Reading(self._source.decoder, partition, live.aside.get(partition, frozenset()))
             bootstrap = self._source.settings.kafka_bootstrap
             async for count, told in read_log(bootstrap, self._source.topic, reading, partition, end):
                 for state, event in orders.take(told):
                     add_in_time(sums, state, event)
                 advance(count)
             add_states(sums, orders.by_id.values())
-            return _compared(partition, end, orders, sums, stored_rows(spool))
+            return replace(
+                _compared(partition, end, orders, sums, stored_rows(spool)), parked=live.parked.get(partition, 0)
+            )
 
-    async def _fetch(self, partition: int, spool: IO[bytes]) -> int:
-        """Bring the partition's rows into `spool`; their position in the log."""
+    async def _fetch(self, partition: int, spool: IO[bytes]) -> tuple[int, Live]:
+        """Bring the partition's rows into `spool`; their position in the log, and what is parked."""
         why = "it does not answer"
         try:
             async with asyncio.timeout(_PATIENCE_S), httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
@@ -95,8 +98,8 @@ class SalesVerification:
         except TimeoutError:
             raise NotServed(f"the rows of partition {partition} of sales cannot be had: {why}") from None
 
-    async def _ask(self, client: httpx.AsyncClient, partition: int, spool: IO[bytes]) -> int:
-        url, generation = await self._route(partition)
+    async def _ask(self, client: httpx.AsyncClient, partition: int, spool: IO[bytes]) -> tuple[int, Live]:
+        live, url = await self._routed(partition)
         spool.seek(0)
         spool.truncate()
         async with client.stream("GET", f"{url}/rows", params={"partition": partition}) as answer:
@@ -106,18 +109,21 @@ class SalesVerification:
                 spool.write(part)
         spool.seek(0)
         about = json.loads(spool.readline())
-        if about["generation"] != generation:
-            raise NotServed(f"{url} serves generation {about['generation']}, live is {generation}")
-        return int(about["next_offset"])
+        if about["generation"] != live.generation:
+            raise NotServed(f"{url} serves generation {about['generation']}, live is {live.generation}")
+        if (await self._routed(partition))[0].aside != live.aside:
+            raise NotServed("events were parked or redriven meanwhile")
+        return int(about["next_offset"]), live
 
-    async def _route(self, partition: int) -> tuple[str, int]:
+    async def _routed(self, partition: int) -> tuple[Live, str]:
+        """What is live, and the URL of the worker that serves the partition."""
         async with snapshot(self._source, "sales") as (connection, live):
             query = sql.SQL("SELECT url FROM {} WHERE partition = %s")
             table = sql.Identifier(live.schema, "sales_workers")
             row = await (await connection.execute(query.format(table), [partition])).fetchone()
         if row is None:
             raise NotServed("no worker has said yet that it serves it")
-        return str(row[0]), live.generation
+        return live, str(row[0])
 
 
 def stored_rows(spool: IO[bytes]) -> Iterator[Row]:

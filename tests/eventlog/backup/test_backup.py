@@ -202,10 +202,9 @@ def has_files(folder: Path, count: int) -> bool:
 
 async def restored(settings: Settings, least: int) -> int:
     """How many records were restored so far; 0 when that is fewer than `least`."""
-    try:
-        found = sum((await log_ends(settings.kafka_bootstrap, settings.topic("order.events"))).values())
-    except Exception:  # there is no topic yet
+    if (await topic_admin.restore_state(settings))[1] is None:
         return 0
+    found = sum((await log_ends(settings.kafka_bootstrap, settings.topic("order.events"))).values())
     return found if found >= least else 0
 
 
