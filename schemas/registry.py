@@ -14,6 +14,7 @@ from schemas.avro import Schema
 from schemas.errors import Explained
 
 _TIMEOUT_S = 10.0
+_IMPORT_S = 120.0
 _IMPORT = "/apis/registry/v3/admin/import"
 _READ_S = 1.0
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -102,16 +103,17 @@ class Registry:
 
         Raises RegistryUnavailable, also when it is another registry, which has no such import.
         """
-        answer = self._http.post(
-            f"{self._url.rstrip('/')}{_IMPORT}",
-            params={"requireEmptyRegistry": "false"},
-            content=archive,
-            headers={
-                "Content-Type": "application/zip",
-                "X-Registry-Preserve-ContentId": "true",
-                "X-Registry-Preserve-GlobalId": "false",
-            },
-        )
+        headers = {"X-Registry-Preserve-ContentId": "true", "X-Registry-Preserve-GlobalId": "false"}
+        try:
+            answer = self._http.post(
+                f"{self._url.rstrip('/')}{_IMPORT}",
+                params={"requireEmptyRegistry": "false"},
+                content=archive,
+                headers={**headers, "Content-Type": "application/zip"},
+                timeout=_IMPORT_S,
+            )
+        except httpx.TransportError as error:
+            raise RegistryUnavailable(f"the schema registry at {self._url} does not answer: {error}") from error
         if answer.is_error:
             raise RegistryUnavailable(f"the registry at {self._url} does not import schemas: {answer.text[:300]}")
 

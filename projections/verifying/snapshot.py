@@ -16,7 +16,11 @@ from projections.verifying.report import Source
 from schemas.errors import Explained
 
 _CONNECT_TIMEOUT_S = 5
-_OPTIONS = "-c timezone=UTC -c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
+# It is idle while the log is folded, however long that takes.
+_OPTIONS = (
+    "-c timezone=UTC -c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on "
+    "-c idle_in_transaction_session_timeout=0"
+)
 _GENERATION = "SELECT generation, version FROM orderlog.generations WHERE projection = %s AND state = 'live'"
 _POSITIONS = "SELECT partition, next_offset FROM orderlog.checkpoints WHERE projection = %s AND generation = %s"
 _ASIDE = """
