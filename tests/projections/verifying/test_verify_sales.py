@@ -76,7 +76,7 @@ if key == order_key({_ORDER.order_id.int}):
     continue
 """: {"of": f"order {_ORDER.order_id}", "found": None},
     """
-if key == sum_key(Key("status", "paid")):
+if key == sum_key(Key("customer", "ada", "EUR")):
     more.append((order_key(7), order_value(0, Order(1, "open", "nobody", "EUR", ()))))
 """: {"of": "order 00000000-0000-0000-0000-000000000007", "expected": None},
 }
