@@ -88,9 +88,12 @@ async def begin_restore(settings: Settings) -> None:
 
 
 async def end_restore(settings: Settings) -> None:
-    """Take the mark away."""
+    """Take the mark away. Raises KafkaError when the broker does not delete topics."""
     async with _admin(settings) as admin:
-        await admin.delete_topics([settings.topic(ORDER_EVENTS_RESTORING.name)])
+        response = await admin.delete_topics([settings.topic(ORDER_EVENTS_RESTORING.name)])
+    for name, code in response.topic_error_codes:
+        if code:
+            raise KafkaError(f"the log is restored, but topic {name} was not deleted: {for_code(code).__name__}")
 
 
 async def _changes(
