@@ -208,6 +208,21 @@ async def restored(settings: Settings, least: int) -> int:
     return found if found >= least else 0
 
 
+async def test_on_this_machine_it_starts_what_it_needs_and_no_more(settings: Settings, tmp_path: Path) -> None:
+    async with log_with_barriers(settings) as writer:
+        await append(writer, 5)
+    await run(settings, "backup", tmp_path / "backup")
+    lost = settings.model_copy(update={"data_dir": tmp_path / "lost"})
+    await run(lost, "restore", "--start", tmp_path / "backup")
+    parts = Infrastructure(lost.data_dir, None, Silent())
+    try:
+        parts.kafka.start()
+        there = lost.model_copy(update={"kafka_bootstrap": parts.endpoints.kafka_bootstrap})
+        assert await content(there) == await content(settings)
+    finally:
+        parts.kafka.stop()
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", '{"format": 2, "schemas": []}', "[]", '{"format": 1, "schemas": [], "x": 1}']
 )
