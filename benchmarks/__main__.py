@@ -21,6 +21,7 @@ from benchmarks import (
     http_commands,
     http_latency,
     live_view,
+    log_and_back,
     overload,
     queries,
     rebuild,
@@ -56,6 +57,7 @@ _MODULES = (
     queries,
     sales_tables,
     rebuild,
+    log_and_back,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

@@ -9,6 +9,7 @@ from cli import admin, dlq, log, services, stack
 from cli.errors import explained
 from cli.order_import.verb import import_orders
 from cli.rebuild import verb as rebuild
+from cli.verify import verify
 
 app = typer.Typer(
     name="orderlog",
@@ -29,6 +30,7 @@ app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster"
 app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)
 app.add_typer(log.log, name="log", rich_help_panel="Looking at it")
+app.command("verify", rich_help_panel="Looking at it")(verify)
 app.add_typer(dlq.dlq, name="dlq", rich_help_panel="Looking at it")
 app.command("config", rich_help_panel="Looking at it")(admin.config)
 

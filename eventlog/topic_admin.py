@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 
 from eventlog.settings import Settings
 from schemas.errors import BadInput, Explained
-from schemas.topics import CATALOGUE, Topic
+from schemas.topics import CATALOGUE, ORDER_EVENTS, ORDER_EVENTS_RESTORING, Topic
 
 
 class TopicMismatch(BadInput):
@@ -20,6 +20,10 @@ class TopicMismatch(BadInput):
 
 class TopicMissing(Explained):
     """A topic that is made once for the whole system is not there."""
+
+
+class BeingRestored(Explained):
+    """`orderlog log restore` has begun to put the log back, and has not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ async def plan(settings: Settings) -> list[TopicChange]:
     """What `apply` would change now; empty when the cluster matches the catalogue.
 
     Raises TopicMismatch when a topic has another partition count: a key would move to another
-    partition, so the count of order.events is fixed for the life of the log.
+    partition, so the count of order.events is fixed for the life of the log. Raises BeingRestored.
     """
     async with admin_client(settings) as admin:
         return [change for change, _ in await _changes(admin, settings)]
@@ -44,7 +48,8 @@ async def plan(settings: Settings) -> list[TopicChange]:
 async def apply(settings: Settings, topics: Sequence[Topic] = CATALOGUE) -> list[TopicChange]:
     """Create missing topics and mend their configuration; returns what was done. Safe to repeat.
 
-    `topics` is given for those that come and go with what they serve, such as changelogs. Raises TopicMismatch.
+    `topics` is given for those that come and go with what they serve, such as changelogs. Raises TopicMismatch,
+    BeingRestored.
     """
     async with admin_client(settings) as admin:
         changes = await _changes(admin, settings, topics)
@@ -57,7 +62,7 @@ async def apply(settings: Settings, topics: Sequence[Topic] = CATALOGUE) -> list
 
 
 async def require(settings: Settings, *topics: Topic) -> None:
-    """Return when `topics` are there. Raises TopicMissing, TopicMismatch."""
+    """Return when `topics` are there. Raises TopicMissing, TopicMismatch, BeingRestored."""
     missing = {change.name for change in await plan(settings) if change.action == "create"}
     for topic in topics:
         if settings.topic(topic.name) in missing:
@@ -77,10 +82,41 @@ async def delete(settings: Settings, names: Sequence[str]) -> None:
                 raise KafkaError(f"topic {name} was not removed: {error.__name__}")
 
 
+async def restore_state(settings: Settings) -> tuple[bool, int | None]:
+    """Whether a restore has begun and not finished; the partitions of order.events, None when there is none."""
+    name = settings.topic(ORDER_EVENTS.name)
+    async with admin_client(settings) as admin:
+        present = set(await admin.list_topics())
+        described = await admin.describe_topics([name]) if name in present else []
+    counts = [len(one["partitions"]) for one in described]
+    return settings.topic(ORDER_EVENTS_RESTORING.name) in present, counts[0] if counts else None
+
+
+async def begin_restore(settings: Settings) -> None:
+    """Mark the log as being restored, then make its topic; safe to repeat. Everything else here then refuses."""
+    async with admin_client(settings) as admin:
+        for topic in (ORDER_EVENTS_RESTORING, ORDER_EVENTS):
+            await _create(admin, settings, topic)
+        await _configure(admin, settings, ORDER_EVENTS)
+
+
+async def end_restore(settings: Settings) -> None:
+    """Take the mark away. Raises KafkaError when the broker does not delete topics."""
+    async with admin_client(settings) as admin:
+        response = await admin.delete_topics([settings.topic(ORDER_EVENTS_RESTORING.name)])
+    for name, code in response.topic_error_codes:
+        if code:
+            raise KafkaError(f"the log is restored, but topic {name} was not deleted: {for_code(code).__name__}")
+
+
 async def _changes(
     admin: AIOKafkaAdminClient, settings: Settings, topics: Sequence[Topic] = CATALOGUE
 ) -> list[tuple[TopicChange, Topic]]:
     present = set(await admin.list_topics())
+    if settings.topic(ORDER_EVENTS_RESTORING.name) in present:
+        raise BeingRestored(
+            f"{settings.topic(ORDER_EVENTS.name)} is being restored; finish it with: orderlog log restore DIR"
+        )
     changes: list[tuple[TopicChange, Topic]] = []
     for topic in topics:
         name, wanted = settings.topic(topic.name), _config(settings, topic)

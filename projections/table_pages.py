@@ -1,12 +1,22 @@
-"""The internal page on which a worker shows the sums of its partitions to the query API."""
+"""The internal pages of a worker: the sums of its partitions for the query API, their rows for `orderlog verify`."""
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
+
+from aiohttp import web as http
 
 from projections.table_view import Row, TableView, Write
 from projections.table_worker import TableWorker
+
+LENGTHS = ">II"
+"""How a row of /rows begins: how many bytes its key and its value have; both 0 after the last row."""
+
+_NOT_THE_VIEWS = (b"\x00", b"__faust")
+_ROWS_AT_ONCE = 2_000
 
 
 def serve_tables(app: Any, worker: TableWorker, view: TableView) -> None:
@@ -15,7 +25,12 @@ def serve_tables(app: Any, worker: TableWorker, view: TableView) -> None:
     It answers {generation, next_offsets: {partition: offset}, rows: [[[key…], [sum…]], …]}: the sums over exactly
     the partitions asked for, each as it was at its offset; or 503 with a reason, when this worker has not all of
     them, or is recovering them; or 422.
+
+    `/rows?partition=…` streams all rows of one partition as they are at this moment: a line of JSON {generation,
+    next_offset}, then for each row its lengths (see LENGTHS), key and value.
     """
+
+    app.web.web_app.router.add_get("/rows", lambda request: _rows(worker, request))
 
     @app.page("/tables")  # type: ignore[untyped-decorator]
     async def tables(web: Any, request: Any) -> Any:
@@ -43,3 +58,29 @@ def _sums(view: TableView, found: Iterable[Iterable[Write]], query: Mapping[str,
             known = total.get(key)
             total[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
     return list(total.items())
+
+
+async def _rows(worker: TableWorker, request: http.Request) -> http.StreamResponse:
+    partition = request.query.get("partition", "")
+    if not partition.isdecimal():
+        return http.json_response({"reason": f"partition is a number, not {partition!r}"}, status=422)
+    found = worker.rows([int(partition)], b"\x01", b"\xff")
+    if found is None:
+        return http.json_response({"reason": "partitions are being assigned or recovered"}, status=503)
+    next_offset, rows = found[int(partition)]
+    answer = http.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+    await answer.prepare(request)
+    about = {"generation": worker.generation.number, "next_offset": next_offset}
+    await answer.write(json.dumps(about).encode() + b"\n")
+    # In a thread, and piece by piece: neither events and heartbeats nor memory know of it.
+    while piece := await asyncio.to_thread(_piece, rows):
+        await answer.write(piece)
+    await answer.write(struct.pack(LENGTHS, 0, 0))
+    return answer
+
+
+def _piece(rows: Iterator[Write]) -> bytes:
+    return b"".join(
+        struct.pack(LENGTHS, len(key), len(value)) + key + value
+        for key, value in islice((row for row in rows if not row[0].startswith(_NOT_THE_VIEWS)), _ROWS_AT_ONCE)
+    )

@@ -1,4 +1,7 @@
-"""A thin client of the schema registry, by its Confluent-compatible API (Apicurio's `/apis/ccompat/v7`)."""
+"""A thin client of the schema registry, by its Confluent-compatible API (Apicurio's `/apis/ccompat/v7`).
+
+Only `take_export` uses Apicurio's own API: the other has no way to say a schema's id.
+"""
 
 import json
 from typing import Any, Self
@@ -10,6 +13,8 @@ from schemas.avro import Schema
 from schemas.errors import Explained
 
 _TIMEOUT_S = 10.0
+_IMPORT_S = 120.0
+_IMPORT = "/apis/registry/v3/admin/import"
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
@@ -81,6 +86,34 @@ class Registry:
             raise KeyError(schema_id)
         found: Schema = json.loads(answer.raise_for_status().json()["schema"])
         return found
+
+    def everything(self) -> list[tuple[int, str, int, str]]:
+        """(id, subject, version, schema's text) of each version of each subject, by subject and version."""
+        found = []
+        for subject in sorted(self._call("GET", "/subjects").raise_for_status().json()):
+            for version in self._call("GET", f"/subjects/{subject}/versions").raise_for_status().json():
+                one = self._call("GET", f"/subjects/{subject}/versions/{version}").raise_for_status().json()
+                found.append((int(one["id"]), str(subject), int(version), str(one["schema"])))
+        return found
+
+    def take_export(self, archive: bytes) -> None:
+        """Import a ZIP file as Apicurio exports it, under the content ids in it, beside what is there.
+
+        Raises RegistryUnavailable, also when it is another registry, which has no such import.
+        """
+        headers = {"X-Registry-Preserve-ContentId": "true", "X-Registry-Preserve-GlobalId": "false"}
+        try:
+            answer = self._http.post(
+                f"{self._url.rstrip('/')}{_IMPORT}",
+                params={"requireEmptyRegistry": "false"},
+                content=archive,
+                headers={**headers, "Content-Type": "application/zip"},
+                timeout=_IMPORT_S,
+            )
+        except httpx.TransportError as error:
+            raise RegistryUnavailable(f"the schema registry at {self._url} does not answer: {error}") from error
+        if answer.is_error:
+            raise RegistryUnavailable(f"the registry at {self._url} does not import schemas: {answer.text[:300]}")
 
     def _require_read(self) -> None:
         """Return once the registry has read its store as it is now. Raises RegistryUnavailable when it cannot tell yet.

@@ -71,4 +71,15 @@ WRITER_OWNERS = Topic(
     reason="Who writes which partition of order.events and at which address: the last barrier of each.",
 )
 
+# Not in the catalogue: it is there only while `orderlog log restore` has not finished.
+ORDER_EVENTS_RESTORING = Topic(
+    name="order.events.restoring",
+    owner="orderlog log restore",
+    key="none",
+    schemas=(),
+    partitions=1,
+    config={"cleanup.policy": "delete"},
+    reason="Says that order.events is being restored: no service starts, and no topic is made, while this one exists.",
+)
+
 CATALOGUE: tuple[Topic, ...] = (ORDER_EVENTS, ORDER_EVENTS_DLQ, WRITER_OWNERS, WRITER_PROBE)

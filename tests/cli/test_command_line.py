@@ -25,7 +25,7 @@ def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
 
 VERBS = (
     *("up", "down", "status", "demo", "serve", "project", "import"),
-    *("topics", "schemas", "migrate", "log", "dlq", "config"),
+    *("topics", "schemas", "migrate", "log", "verify", "dlq", "config"),
 )
 
 
@@ -38,6 +38,8 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         ("topics", "plan"),
         ("schemas", "check"),
         ("log", "tail"),
+        ("log", "backup"),
+        ("log", "restore"),
         ("dlq", "redrive"),
         ("dlq", "discard"),
     ):
@@ -53,6 +55,8 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("project", "dinner"), {}, "there is: orders"),
         (("log", "tail", "--order", "42"), {}, "'--order': Input should be a valid UUID"),
         (("demo", "--orders-per-second", "0"), {}, "orders-per-second"),
+        (("verify", "dinner"), {}, "there is: orders, sales"),
+        (("log", "restore", "/nowhere"), {}, "there is no backup in /nowhere"),
         (("dlq", "redrive"), {}, "say which parked events: one position (partition:offset), one order, or all"),
         (("dlq", "redrive", "3:1", "--all"), {}, "say which parked events"),
         (("dlq", "show", "x"), {}, "'x' is not a position; write partition:offset, for example 3:1207"),

@@ -61,7 +61,7 @@ class World:
 
     def matches(self, log: list[Record]) -> bool:
         """Whether the view is what the records of `log` come to."""
-        return view(self.settings) == folded([read_record(self.codec, 0, one) for one in log], {})
+        return view(self.settings) == folded([read_record(self.codec, 0, one) for one in log])
 
     def version_of(self, order_id: UUID) -> int:
         return int(view(self.settings)[str(order_id)]["version"])

@@ -1,6 +1,7 @@
-"""An independent fold of the log, to hold the view against: plain dictionaries, nothing shared with the view."""
+"""The independent fold of projections/verifying over a whole log, in a form to compare with what readers see."""
 
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import asdict
 from typing import Any
 
 import psycopg
@@ -9,8 +10,10 @@ from psycopg.rows import dict_row
 from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
-from schemas import events as e
+from projections.verifying.log_events import Told
+from projections.verifying.order_state import Orders, OrderState
 from schemas.codec import Codec
+from schemas.events import WriterElected
 
 _COLUMNS = """
     order_id::text, customer_id, email, currency, status, total, paid, refunded, shipping_address->>'street' AS street,
@@ -26,25 +29,38 @@ async def folded_log(settings: Settings, codec: Codec, but: Set[str] = frozenset
     topic = settings.topic("order.events")
     orders: dict[str, dict[str, Any]] = {}
     for partition, end in (await log_ends(settings.kafka_bootstrap, topic)).items():
+        counted: list[RecordedEvent] = []
         async for records in read_partition(settings.kafka_bootstrap, topic, partition, 0, end):
-            counted = [record for record in records if f"{partition}:{record.offset}" not in but]
-            folded([read_record(codec, partition, record) for record in counted], orders)
+            found = [record for record in records if f"{partition}:{record.offset}" not in but]
+            counted += [read_record(codec, partition, record) for record in found]
+        orders |= folded(counted)
     return orders
 
 
-def folded(recorded: Iterable[RecordedEvent], orders: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Bring `orders` up to date with events of one partition. Knows nothing of terms."""
+def folded(recorded: Iterable[RecordedEvent]) -> dict[str, dict[str, Any]]:
+    """Every order of these events by its id, in the form of `view`. Knows nothing of terms."""
+    return {str(order_id): _shown(state) for order_id, state in states(recorded).items()}
+
+
+def states(recorded: Iterable[RecordedEvent]) -> dict[Any, OrderState]:
+    """Every order of these events, as the independent fold has it."""
+    orders = Orders(0)
+    for _ in orders.take(told(recorded)):
+        pass
+    return orders.by_id
+
+
+def told(recorded: Iterable[RecordedEvent]) -> list[Told]:
+    """The events of orders among `recorded`, as the independent fold takes them."""
+    found = []
     for one in recorded:
-        if isinstance(one.event, e.WriterElected):
+        if isinstance(one.event, WriterElected):
             continue
-        order = orders.setdefault(str(one.event.order_id), {"version": 0})
-        order["version"] += 1
-        assert order["version"] == one.metadata.version, "the log itself is wrong"
-        _apply(order, one.event)
-        order["updated_at"] = one.metadata.time
-        order.setdefault("placed_at", one.metadata.time)
-        order["total"] = sum(quantity * price for _, quantity, price, _ in order["lines"])
-    return orders
+        about, content = one.metadata, asdict(one.event)
+        which = (one.position.offset, type(one.event).__name__, content.pop("order_id"), about.version)
+        why = (about.command_id, about.correlation_id)
+        found.append(Told(*which, about.time, one.recorded_at, *why, content))
+    return found
 
 
 def view(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -64,46 +80,21 @@ def next_offsets(settings: Settings) -> Mapping[int, int]:
         return dict(connection.execute(query).fetchall())
 
 
-def _apply(order: dict[str, Any], event: Any) -> None:
-    name = type(event).__name__
-    if name == "OrderPlaced":
-        contact = event.personal_data
-        order |= {"customer_id": event.customer_id, "currency": event.currency, "status": "open"}
-        order |= {"email": contact and contact.email, "street": contact and contact.shipping_address.street}
-        order |= {"paid": 0, "refunded": 0, "reason": None, "carrier": None, "tracking": None}
-        order["lines"] = [[line.sku, line.quantity, line.unit_price, 0] for line in event.lines]
-    elif name == "LineAdded":
-        order["lines"].append([event.sku, event.quantity, event.unit_price, 0])
-    elif name == "LineQuantityChanged":
-        _line(order, event.sku)[1] = event.quantity
-    elif name == "LineRemoved":
-        order["lines"].remove(_line(order, event.sku))
-    elif name == "ShippingAddressChanged":
-        order["street"] = event.personal_data and event.personal_data.shipping_address.street
-    elif name == "PaymentRecorded":
-        order["paid"] += event.amount
-        if order["paid"] >= order["total"]:
-            order["status"] = "paid"
-    elif name == "PaymentRefunded":
-        order["refunded"] += event.amount
-    elif name == "LinesReturned":
-        for line in event.lines:
-            _line(order, line.sku)[3] += line.quantity
-        order["reason"] = event.personal_data.reason
-        if all(line[1] == line[3] for line in order["lines"]):
-            order["status"] = "returned"
-    else:
-        _change_status(order, name, event)
-
-
-def _change_status(order: dict[str, Any], name: str, event: Any) -> None:
-    order["status"] = name.removeprefix("Order").lower()
-    if name in ("OrderRejected", "OrderCancelled"):
-        order["reason"] = event.personal_data.reason if event.personal_data else None
-    if name == "OrderShipped":
-        order |= {"carrier": event.carrier, "tracking": event.tracking}
-
-
-def _line(order: dict[str, Any], sku: str) -> list[Any]:
-    (found,) = (line for line in order["lines"] if line[0] == sku)
-    return found  # type: ignore[no-any-return]
+def _shown(state: OrderState) -> dict[str, Any]:
+    columns: tuple[str, ...] = (
+        "customer_id",
+        "email",
+        "currency",
+        "status",
+        "total",
+        "paid",
+        "refunded",
+        "reason",
+        "carrier",
+    )
+    columns += ("tracking", "version", "placed_at", "updated_at")
+    return {
+        **{name: getattr(state, name) for name in columns},
+        "street": state.address and state.address["street"],
+        "lines": [[line.sku, line.quantity, line.price, line.returned] for line in state.lines],
+    }

@@ -1,10 +1,9 @@
-"""Customers, timeline and texts by an independent fold, to hold the view's other tables against (see refold.py)."""
+"""Customers, timeline and texts by the independent fold, to hold the view's other tables against (see refold.py)."""
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,8 +11,9 @@ from psycopg.rows import dict_row
 
 from eventlog.recorded import RecordedEvent
 from eventlog.settings import Settings
-from schemas import events as e
-from tests.projections.refold import folded, view
+from projections.verifying.order_state import OrderState
+from projections.verifying.orders import customer_rows
+from tests.projections.refold import folded, states, told, view
 
 _CUSTOMERS = """
     SELECT customer_id, currency, sum(orders) AS orders, sum(paid) AS paid, sum(refunded) AS refunded,
@@ -30,12 +30,13 @@ _TEXTS = "SELECT order_id::text, tsvector_to_array(words) AS words FROM views.or
 
 def everything(recorded: Iterable[RecordedEvent]) -> dict[str, Any]:
     """All that the view's tables must say after `recorded`, in the form of `everything_of`."""
-    events = [one for one in recorded if not isinstance(one.event, e.WriterElected)]
+    events = list(recorded)
+    orders = states(events)
     return {
-        "orders": folded(events, {}),
-        "customers": _customers(events),
-        "timeline": sorted(map(_told, events), key=lambda row: (row["order_id"], row["version"])),
-        "words": _words(events),
+        "orders": folded(events),
+        "customers": dict(map(_customer, customer_rows(0, orders.values()))),
+        "timeline": _timeline(events),
+        "words": {str(order_id): _words(state) for order_id, state in orders.items()},
     }
 
 
@@ -51,58 +52,35 @@ def everything_of(settings: Settings) -> dict[str, Any]:
     return {"orders": view(settings), "customers": keyed, "timeline": timeline, "words": dict(words)}
 
 
-def _customers(events: Iterable[RecordedEvent]) -> dict[tuple[str, str], dict[str, Any]]:
-    customers: dict[tuple[str, str], dict[str, Any]] = {}
-    placed: dict[Any, e.OrderPlaced] = {}
-    prices: dict[tuple[Any, str], int] = {}
+def _customer(row: Any) -> tuple[tuple[str, str], dict[str, Any]]:
+    _, (_, customer_id, currency, *sums) = row
+    names = ("orders", "paid", "refunded", "pieces", "amount", "last_order_at")
+    return (customer_id, currency), dict(zip(names, sums, strict=True))
+
+
+def _timeline(events: Iterable[RecordedEvent]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "order_id": str(one.order_id),
+            "version": one.version,
+            "type": one.name,
+            "time": one.time,
+            "recorded_at": one.recorded_at,
+            "position": position,
+            "command_id": one.command_id,
+            "correlation_id": one.correlation_id,
+            "data": json.loads(json.dumps(one.content)),
+        }
+        for one, position in _placed(events)
+    ]
+    return sorted(rows, key=lambda row: (row["order_id"], row["version"]))
+
+
+def _placed(events: Iterable[RecordedEvent]) -> Iterator[tuple[Any, str]]:
     for one in events:
-        event: Any = one.event
-        if isinstance(event, e.OrderPlaced):
-            placed[event.order_id] = event
-            prices |= {(event.order_id, line.sku): line.unit_price for line in event.lines}
-        by = placed[event.order_id]
-        nothing = {"orders": 0, "paid": 0, "refunded": 0, "pieces": 0, "amount": 0, "last_order_at": one.metadata.time}
-        of = customers.setdefault((by.customer_id, by.currency), nothing)
-        match event:
-            case e.OrderPlaced():
-                of["orders"] += 1
-                of["last_order_at"] = max(of["last_order_at"], one.metadata.time)
-            case e.LineAdded():
-                prices[event.order_id, event.sku] = event.unit_price
-            case e.PaymentRecorded():
-                of["paid"] += event.amount
-            case e.PaymentRefunded():
-                of["refunded"] += event.amount
-            case e.LinesReturned():
-                of["pieces"] += sum(line.quantity for line in event.lines)
-                of["amount"] += sum(line.quantity * prices[event.order_id, line.sku] for line in event.lines)
-    return customers
+        for found in told([one]):
+            yield found, str(one.position)
 
 
-def _told(one: RecordedEvent) -> dict[str, Any]:
-    data = json.loads(json.dumps(asdict(one.event), default=str))
-    return {
-        "order_id": data.pop("order_id"),
-        "version": one.metadata.version,
-        "type": type(one.event).__name__,
-        "time": one.metadata.time,
-        "recorded_at": one.recorded_at,
-        "position": str(one.position),
-        "command_id": one.metadata.command_id,
-        "correlation_id": one.metadata.correlation_id,
-        "data": data,
-    }
-
-
-def _words(events: Iterable[RecordedEvent]) -> dict[str, set[str]]:
-    addresses: dict[str, str] = {}
-    references: dict[str, str] = defaultdict(str)
-    for one in events:
-        event: Any = one.event
-        order = str(event.order_id)
-        if isinstance(event, e.OrderPlaced | e.ShippingAddressChanged):
-            personal = event.personal_data
-            addresses[order] = " ".join(asdict(personal.shipping_address).values()) if personal else ""
-        references[order] += f" {getattr(event, 'reference', '')} {getattr(event, 'tracking', '')}"
-    texts = {order: f"{address} {references[order]}" for order, address in addresses.items()}
-    return {order: set(re.findall(r"[^\W_]+", text.lower())) for order, text in texts.items()}
+def _words(state: OrderState) -> set[str]:
+    return set(re.findall(r"[^\W_]+", " ".join(state.texts.values()).lower()))

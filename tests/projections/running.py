@@ -78,11 +78,17 @@ async def metrics(url: str) -> dict[str, float]:
     return found
 
 
+def cli_told(settings: Settings, *arguments: str) -> tuple[int, str, str]:
+    """The exit code of `orderlog …` in this process, and what it said on standard output and standard error."""
+    done = orderlog_here(*arguments, variables=environment_of(settings))
+    return done.returncode, done.stdout, done.stderr
+
+
 async def told(settings: Settings, *arguments: str, code: int = 0) -> str:
     """What `orderlog dlq …` says; on standard error, when it says nothing else."""
-    done = await asyncio.to_thread(orderlog_here, "dlq", *arguments, variables=environment_of(settings))
-    assert done.returncode == code, done.stderr
-    return done.stdout or done.stderr
+    returned, out, err = await asyncio.to_thread(cli_told, settings, "dlq", *arguments)
+    assert returned == code, err
+    return out or err
 
 
 async def dlq(settings: Settings, *arguments: str, code: int = 0) -> Any:

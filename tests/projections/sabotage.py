@@ -79,7 +79,6 @@ parking_table_redrive.settle = die
 _RUN = """
 import sys
 from cli.main import main
-sys.argv[1:] = ["project", "{}"]
 main()
 """
 
@@ -89,7 +88,7 @@ class SabotagedWorker(Worker):
 
     def __init__(self, settings: Settings, log_file: Path, change: str, projection: str = "orders") -> None:
         super().__init__(settings, log_file, projection)
-        self._command = [sys.executable, "-c", change + _RUN.format(projection)]
+        self._command = [sys.executable, "-c", change + _RUN, "project", projection]
 
 
 def worker_in_another_group(settings: Settings, log_file: Path) -> Worker:

@@ -26,7 +26,7 @@ def test_it_agrees_with_an_independent_fold() -> None:
         assert not isinstance(one.event, WriterElected)
         key = str(one.event.order_id)
         rows[key] = fold(rows.get(key), one.event, one.metadata.version, one.metadata.time)
-    expected = folded(recorded, {})
+    expected = folded(recorded)
     assert rows.keys() == expected.keys()
     for key, row in rows.items():
         want = expected[key]

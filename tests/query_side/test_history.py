@@ -29,7 +29,7 @@ def test_every_prefix_is_what_an_independent_fold_makes_of_it(seed: int) -> None
     recorded = [read_record(local_codec(), 0, one) for one in records(local_codec(), history(Random(seed)))]
     told = [Happened(o.metadata.version, type(o.event).__name__, o.metadata.time, _data(o.event)) for o in recorded]
     for version in range(1, len(recorded) + 1):
-        (expected,) = folded(recorded[:version], {}).values()
+        (expected,) = folded(recorded[:version]).values()
         body = state("id", told[:version])
         lines = [[line["sku"], line["quantity"], line["unit_price"], line["returned"]] for line in body.pop("lines")]
         address = body.pop("shipping_address")

@@ -1,0 +1,1 @@
+"""The order log as files, and back: docs/adr/0022-backup.md."""
