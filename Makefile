@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
-# All tests run in two processes, each on a Kafka, registry and Postgres of its own; those that are picked run in one.
-PYTEST ?= --numprocesses=2 --dist=worksteal --durations=10
+# All tests run in three processes, each on a Kafka, registry and Postgres of its own; those that are picked run in one.
+PYTEST ?= --numprocesses=3 --dist=worksteal --durations=10
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8

@@ -9,6 +9,7 @@ It overrides methods of faust-streaming 0.15.3 and aiokafka that are not public;
 tests/projections/test_worker.py runs it against a real broker.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,20 @@ class LogConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  #
     """The thread that fetches. Of the log it hands over records as they were parsed.
 
     They have the attributes of aiokafka's ConsumerRecord that we read; to copy them into one takes as long as parsing.
+
+    Before a seek it gives up the fetches that are under way. Faust gives up only the wait for their outcome when a
+    rebalance begins: they go on in this thread, wait for the new assignment, take records behind the new position,
+    and nobody gets them. The worker then stood still until the next event, and stopped at the hole.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fetches: set[asyncio.Future[dict[Any, list[Any]]]] = set()
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[Any, int]) -> None:
+        for fetch in self._fetches:
+            fetch.cancel()
+        await super()._seek_wait(consumer, partitions)
 
     async def _fetch_records(
         self,
@@ -69,8 +83,14 @@ class LogConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  #
         for tp, fetched in consumer._fetcher._records.items():
             if self.consumer._is_log(tp) and isinstance(fetched, FetchResult) and fetched.has_more():
                 fetched._partition_records._consumer_record = _as_parsed
-        found: dict[Any, list[Any]] = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        return found
+        fetch = asyncio.ensure_future(super()._fetch_records(consumer, active_partitions, timeout, max_records))
+        self._fetches.add(fetch)
+        try:
+            await asyncio.wait({fetch})
+            return {} if fetch.cancelled() else fetch.result()
+        finally:
+            fetch.cancel()
+            self._fetches.discard(fetch)
 
 
 def _as_parsed(_tp: Any, record: Any) -> Any:

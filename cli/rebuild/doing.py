@@ -110,7 +110,8 @@ class Doing:
     def start(self, *, rollback: bool) -> None:
         """Start the rebuild in a process that outlives this one, and return once it is at it."""
         view = self._views[0]
-        log = self._settings.data_dir.absolute() / "logs" / f"rebuild-{view.name}.log"
+        # One for each: another that is under way writes its own.
+        log = self._settings.data_dir.absolute() / "logs" / f"rebuild-{view.name}-{time.time_ns()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = orderlog("rebuild", view.name, "--jobs", str(self._jobs), "--json")
         wanted = {"--accept-parked": self._accept_parked, "--rollback": rollback}

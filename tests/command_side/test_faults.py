@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ async def test_a_storm_of_rebalances(settings: Settings, tmp_path: Path) -> None
     codec, random = await prepare(settings), Random(2)
     with running(settings, tmp_path, 4) as apis:
         async with under_load(settings, codec, [api.url for api in apis], seed=2) as more:
-            end, unwell = time.monotonic() + _STORM_S, set[str]()
+            end, unwell = time.monotonic() + _STORM_S, dict[str, str]()
             while time.monotonic() < end:
                 await more()
                 await asyncio.to_thread(_upset, random, apis, unwell)
@@ -113,22 +113,27 @@ def _times_stepped_down(api: CommandApi) -> int:
     return api.log_file.read_text().count("stepped_down")
 
 
-def _upset(random: Random, apis: list[CommandApi], unwell: set[str]) -> None:
+def _upset(random: Random, apis: list[CommandApi], unwell: dict[str, str]) -> None:
     """One thing that happens to one of them; another that serves is always left. `unwell` are stopped or ending."""
-    unwell -= {api.name for api in apis if not api.is_alive()}
+    for gone in [api.name for api in apis if not api.is_alive()]:
+        unwell.pop(gone, None)
     api = random.choice(apis)
-    if api.name in unwell:
-        api.signal(signal.SIGCONT)
-        unwell.discard(api.name)
-    elif not api.is_alive():
+    if not api.is_alive():
         api.start_only()
-    elif any(other.is_ready() for other in apis if other is not api and other.name not in unwell):
+    elif unwell.get(api.name) == "stopped":
+        api.signal(signal.SIGCONT)
+        del unwell[api.name]
+    elif api.name not in unwell and _others_serve(api, apis, unwell):
         match random.randrange(3):
             case 0:
                 api.kill()
             case 1:
                 api.signal(signal.SIGTERM)
-                unwell.add(api.name)
+                unwell[api.name] = "ending"
             case _:
                 api.signal(signal.SIGSTOP)
-                unwell.add(api.name)
+                unwell[api.name] = "stopped"
+
+
+def _others_serve(api: CommandApi, apis: list[CommandApi], unwell: Container[str]) -> bool:
+    return any(other.is_ready() for other in apis if other is not api and other.name not in unwell)

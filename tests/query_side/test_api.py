@@ -10,6 +10,7 @@ import pytest
 
 import migrations
 from eventlog.settings import Settings
+from query_side import queries
 from query_side.bootstrap import build_app
 from schemas.events import OrderConfirmed
 from tests.kit.worlds import eventually, own_postgres, prepare
@@ -172,11 +173,21 @@ async def test_it_survives_a_restart_of_postgres(settings: Settings, tmp_path: P
             assert answer.json()["status"] == "confirmed"
 
 
-async def test_what_nobody_expected_is_a_problem_too(client: httpx.AsyncClient, settings: Settings) -> None:
+async def test_what_nobody_expected_is_a_problem_too(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(queries, "customer", fail)
+    assert_problem(await client.get("/customers/ada"), 500, "internal-error")
+
+
+async def test_a_view_of_another_version_is_not_read(client: httpx.AsyncClient, settings: Settings) -> None:
     with psycopg.connect(settings.postgres_url) as connection:
-        connection.execute("ALTER TABLE views_g1.orders RENAME COLUMN total TO sum")
         connection.execute("ALTER VIEW views.orders RENAME COLUMN total TO sum")
-    assert_problem(await client.get("/orders"), 500, "internal-error")
+    answer = await client.get("/orders")
+    assert "rebuild it" in assert_problem(answer, 503, "views-unavailable")["detail"]
 
 
 async def test_the_description_has_every_answer(client: httpx.AsyncClient) -> None:

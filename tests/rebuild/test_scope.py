@@ -194,9 +194,15 @@ async def test_over_the_operations_api(settings: Settings, worker: Worker, tmp_p
         assert generations(settings) == [(1, "live")]
         assert (await http.post(url)).status_code == 202
         await follows(worker, 3)
-        url = f"{await url_of(worker)}/rebuild"
+        before = url
+        url = await eventually(lambda: another_url(worker, before), worker)  # port 0 is another one each time
         shown = (await http.get(url)).json()["generations"]
         assert [(one["generation"], one["state"]) for one in shown] == [(1, "retired"), (3, "live")]
+
+
+async def another_url(worker: Worker, before: str) -> str | None:
+    url = f"{await url_of(worker)}/rebuild"
+    return url if url != before else None
 
 
 async def in_phase(http: httpx.AsyncClient, url: str, phase: str) -> dict[str, Any] | None:

@@ -129,11 +129,12 @@ async def test_rows_that_are_missing_or_too_many_are_found(settings: Settings, w
 async def test_a_difference_in_the_fold_is_found(settings: Settings, tmp_path: Path) -> None:
     """The worker's code takes a payment for one cent more."""
     wrong = """
+from msgspec.structs import replace
 from projections.orders import view
 fold = view.fold
 def one_more(row, event, version, at):
     after = fold(row, event, version, at)
-    return after._replace(paid=after.paid + 1) if type(event).__name__ == "PaymentRecorded" else after
+    return replace(after, paid=after.paid + 1) if type(event).__name__ == "PaymentRecorded" else after
 view.fold = one_more
 """
     codec, worker = await prepare(settings), SabotagedWorker(settings, tmp_path / "worker.log", wrong)

@@ -63,7 +63,7 @@ PLANTED: dict[str, dict[str, Any]] = {
     f"""
 if key == order_key({_ORDER.order_id.int}):
     offset, order = read_order(value)
-    value = order_value(offset, order._replace(paid=order.paid + 1))
+    value = order_value(offset, replace(order, paid=order.paid + 1))
 """: {"of": f"order {_ORDER.order_id}", "table": "order", "field": "paid", "expected": 998, "found": 999},
     # In a sum.
     """
@@ -81,6 +81,7 @@ if key == sum_key(Key("customer", "ada", "EUR")):
 """: {"of": "order 00000000-0000-0000-0000-000000000007", "expected": None},
 }
 _ROWS = """
+from msgspec.structs import replace
 from projections import fenced_table
 from projections.sales.fold import Key, Order
 from projections.sales.rows import order_key, order_value, read_order, read_sum, sum_key, sum_value
