@@ -1,21 +1,21 @@
 """The worker processes that build a generation, started again when they end, gone when this process is."""
 
 from eventlog.settings import Settings
+from local_stack.ports import free_port
 from local_stack.process import Child, ChildFailed
 from local_stack.services import environment_of, orderlog
 from local_stack.supervision import Supervised
 from projections.generations import Generation
 
 _GIVE_UP_RESTARTS = 8
-# Not the service's: its ports and its URL are taken, and a table that gets its indexes stands still for a while.
-_THEIRS = {"worker_port": 0, "sales_worker_port": 0, "worker_advertised_url": "", "stuck_after_s": 3_600.0}
+_STUCK_AFTER_S = 3_600.0  # a table that gets its indexes takes nothing for a while
 
 
 class Processes:
     """See projections/rebuild/building.py: Crew. `jobs` processes, their logs in the data folder."""
 
     def __init__(self, settings: Settings, jobs: int) -> None:
-        self._environment = environment_of(settings.model_copy(update=_THEIRS))
+        self._settings = settings
         self._logs = settings.data_dir.absolute() / "logs"
         self._jobs = jobs
         self._workers: list[Supervised] = []
@@ -26,7 +26,7 @@ class Processes:
         command = orderlog("project", name, "--generation", str(generation.number))
         for job in range(self._jobs):
             log = self._logs / f"rebuild-{name}-{generation.number}-{job}.log"
-            child = Child(f"worker {job} of the rebuild", command, log, environment=self._environment)
+            child = Child(f"worker {job} of the rebuild", command, log, environment=self._environment())
             self._workers.append(Supervised(child, child.start))
             self._workers[-1].launch()
 
@@ -44,3 +44,9 @@ class Processes:
             worker.child.signal(worker.child.stop_signal)
         for worker in workers:
             worker.child.stop()
+
+    def _environment(self) -> dict[str, str]:
+        # Not the service's ports and URL. And a port by its number: 0 is taken for the one that the stack has.
+        port = free_port()
+        theirs = {"worker_port": port, "sales_worker_port": port, "worker_advertised_url": ""}
+        return environment_of(self._settings.model_copy(update={**theirs, "stuck_after_s": _STUCK_AFTER_S}))
