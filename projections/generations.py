@@ -102,12 +102,15 @@ async def new_generation(connection: Connection, view: View | TableView, state: 
 
 
 async def create_indexes(connection: Connection, view: View | TableView, generation: Generation) -> None:
-    """The indexes that the generation's tables lack. Its rows cannot change meanwhile. In a transaction."""
-    await _look_in(connection, generation)
+    """The indexes that the generation's tables lack. A table's rows cannot change while it gets one."""
     for table in view.metadata.sorted_tables:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            create = CreateIndex(index, if_not_exists=True)
-            await connection.execute(str(create.compile(dialect=_DIALECT)).encode())
+            # One at a time: who holds one table and waits for another may wait for a worker that waits for the first.
+            async with connection.transaction():
+                await connection.execute("SET LOCAL maintenance_work_mem = '128MB'")
+                await _look_in(connection, generation)
+                create = CreateIndex(index, if_not_exists=True)
+                await connection.execute(str(create.compile(dialect=_DIALECT)).encode())
 
 
 async def publish(connection: Connection, view: View | TableView, generation: Generation) -> None:

@@ -142,9 +142,7 @@ class Builder:
         """Make the indexes that reading wants, and have Postgres know what is in the tables."""
         await self._look(generation, "indexes", ends)
         connection = await self._lease.connection()
-        async with connection.transaction():
-            await connection.execute("SET LOCAL maintenance_work_mem = '128MB'")
-            await create_indexes(connection, self._view, generation)
+        await create_indexes(connection, self._view, generation)
         for table in self._view.metadata.sorted_tables:
             await connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(generation.schema, table.name)))
 
