@@ -65,7 +65,7 @@ def view_app(parts: Parts, view: View) -> ProjectionApp:
     """The app of a view in Postgres."""
     settings, codec, schemas, notices = parts.settings, parts.codec, parts.schemas, _notices(parts)
     worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry)
-    app = _app(parts, view, worker, {"broker_max_poll_records": 5_000})
+    app = _app(parts, view, worker, {"broker_max_poll_records": 8_000, "consumer_max_fetch_size": 4 * 2**20})
     app.beside = (*app.beside, notices.run)
     parking = partial(Parking, codec=codec, schemas=schemas, views={view.name: view})
     ParkedPages(settings.postgres_url, parts.generation, parking).serve(app.web.web_app)

@@ -15,7 +15,7 @@ from schemas.codec import Codec
 # Records that are decoded in one go: about a millisecond, for which an answer of Postgres may lie there.
 _SLICE = 100
 # Records that may wait, apart from the last batch: more make no batch cheaper, and all are in memory twice.
-_MOST = 5_000
+_MOST = 8_000
 
 
 class DecodedRecord:
