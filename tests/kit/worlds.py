@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,15 @@ def standing_still(server: Server) -> Iterator[None]:
     """The server and its children are suspended while this is entered: connections stay open, nothing is answered."""
     process = psutil.Process(server.child.pid)
     processes = [process, *process.children(recursive=True)]
-    for one in processes:
-        one.suspend()
+    for one in processes:  # the server first: it then starts no others
+        with suppress(psutil.NoSuchProcess):  # a backend whose client has just left
+            one.suspend()
     try:
         yield
     finally:
         for one in processes:
-            one.resume()
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
 
 
 @contextmanager
