@@ -30,36 +30,21 @@ class Watch:
 
 
 @asynccontextmanager
-async def watched_tree(pid: int) -> AsyncIterator[Watch]:
-    """Watch the sum of the process `pid` and all that it starts, while entered. Memory they share counts twice."""
-    watch, process = Watch(), psutil.Process(pid)
+async def watched(pid: int, *, tree: bool = False) -> AsyncIterator[Watch]:
+    """Watch the process `pid` while entered, as long as it lives; with `tree`, the sum of it and all that it starts.
 
-    async def look() -> None:
-        while True:
-            total = 0
-            with suppress(psutil.NoSuchProcess):
-                for one in (process, *process.children(recursive=True)):
-                    with suppress(psutil.NoSuchProcess):
-                        total += one.memory_info().rss
-            watch.samples.append((time.perf_counter(), total / _MIB))
-            await asyncio.sleep(_EVERY_S)
-
-    task = asyncio.create_task(look())
-    try:
-        yield watch
-    finally:
-        task.cancel()
-
-
-@asynccontextmanager
-async def watched(pid: int) -> AsyncIterator[Watch]:
-    """Watch the process `pid` while entered, as long as it lives."""
+    In that sum, memory that they share counts for each.
+    """
     watch, process = Watch(), psutil.Process(pid)
 
     async def look() -> None:
         with suppress(psutil.NoSuchProcess):
             while True:
-                watch.samples.append((time.perf_counter(), process.memory_info().rss / _MIB))
+                resident = process.memory_info().rss
+                for one in process.children(recursive=True) if tree else ():
+                    with suppress(psutil.NoSuchProcess):
+                        resident += one.memory_info().rss
+                watch.samples.append((time.perf_counter(), resident / _MIB))
                 await asyncio.sleep(_EVERY_S)
 
     task = asyncio.create_task(look())

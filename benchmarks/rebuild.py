@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from benchmarks.live_view import agent_rate
-from benchmarks.memory import watched_tree
+from benchmarks.memory import watched
 from benchmarks.orders import fill
 from benchmarks.results import Figure
 from eventlog.reader import log_ends, read_partition
@@ -88,7 +88,7 @@ async def _rebuilt(settings: Settings) -> Run:
         *command, stdout=asyncio.subprocess.PIPE, env=environment_of(settings)
     )
     assert process.stdout
-    async with watched_tree(process.pid) as watch:
+    async with watched(process.pid, tree=True) as watch:
         lines = [(time.perf_counter(), json.loads(line)) async for line in process.stdout]
         if await process.wait():
             raise Explained("the rebuild failed; see above")
