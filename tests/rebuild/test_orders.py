@@ -1,12 +1,10 @@
 """The `orders` view rebuilt on real processes, under load, killed, cancelled, taken back."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import psycopg
-import pytest
 
 from eventlog.settings import Settings
 from tests.kit.worlds import QueryApi, Worker, eventually, prepare
@@ -27,20 +25,6 @@ from tests.rebuild.kit import (
     steadily,
     traffic,
 )
-
-
-@pytest.fixture
-def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
-    process = Worker(settings, tmp_path / "worker.log")
-    yield process
-    process.kill()
-
-
-@pytest.fixture
-def query_api(settings: Settings, tmp_path: Path) -> Iterator[QueryApi]:
-    process = QueryApi(settings, tmp_path / "query-api.log")
-    yield process
-    process.kill()
 
 
 async def test_readers_and_live_workers_go_on(

@@ -22,13 +22,6 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
     process.kill()
 
 
-@pytest.fixture
-def query_api(settings: Settings, tmp_path: Path) -> Iterator[QueryApi]:
-    process = QueryApi(settings, tmp_path / "query-api.log")
-    yield process
-    process.kill()
-
-
 async def changelogs(settings: Settings) -> set[str]:
     """The generations that have a changelog topic, by how its name begins."""
     async with admin_client(settings) as admin:

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -11,7 +10,6 @@ from uuid import UUID
 
 import httpx
 import psycopg
-import pytest
 
 import projections
 from eventlog.partitioning import partition_of
@@ -25,13 +23,6 @@ from tests.projections.running import append, caught_up, execute, url_of
 from tests.rebuild.kit import Rebuild, follows, generations, rebuilt, rows, schemas
 
 CUSTOMERS = "SELECT * FROM views.customers ORDER BY customer_id, currency, partition"
-
-
-@pytest.fixture
-def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
-    process = Worker(settings, tmp_path / "worker.log")
-    yield process
-    process.kill()
 
 
 def changed_code(folder: Path, file: str, before: str, after: str) -> Path:
