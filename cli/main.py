@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import warnings
 
 import typer
 
@@ -38,8 +37,6 @@ app.command("config", rich_help_panel="Looking at it")(admin.config)
 
 def main() -> None:
     """Run the command line; what goes wrong is one line on standard error."""
-    # One that Ctrl-C came before is no bug to tell people of.
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     # A verb that cannot connect says so itself; the services set up logs of their own.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     sys.exit(explained(lambda: app(standalone_mode=False)))

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cli import settings
 from cli.errors import FAILED
+from cli.interrupting import ENDING, interruptible
 from cli.progress import OnConsole
 from local_stack import background, run_state
 from local_stack import demo as demonstration
@@ -21,8 +22,6 @@ from local_stack.run_state import RunState
 from local_stack.stack import running_stack, tend_always
 from service import logs
 
-# SIGINT too: a shell has its background jobs ignore it.
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 _RATE_HELP = "new orders per second; each is about five commands"
 
 
@@ -78,28 +77,25 @@ def demo(
         console.print("a stack runs already: sending traffic to it, and leaving it running afterwards")
         background.until_running(given.data_dir, OnConsole(console))
         work = demonstration.run(settings.of_running_stack(), orders_per_second, lambda: None, console)
-        asyncio.run(_until_interrupted(work))
+        _run_until_interrupted(work)
         return
     _stop_on_signals()
     try:
         with running_stack(given, OnConsole(console)) as stack:
             work = demonstration.run(stack.settings, orders_per_second, stack.tend, console)
-            asyncio.run(_until_interrupted(work))
+            _run_until_interrupted(work)
     finally:
         console.print("stopped; the data stays for the next start")
 
 
 def _stop_on_signals() -> None:
-    for number in _ENDING:
+    for number in ENDING:
         signal.signal(number, signal.default_int_handler)
 
 
-async def _until_interrupted(work: Coroutine[None, None, None]) -> None:
-    task = asyncio.ensure_future(work)
-    for number in _ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+def _run_until_interrupted(work: Coroutine[None, None, None]) -> None:
     with suppress(asyncio.CancelledError):
-        await task
+        asyncio.run(interruptible(work))
 
 
 def _print_parts(state: RunState) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,8 @@ def import_orders(
     try:
         asyncio.run(work.run(url))
     except KeyboardInterrupt:
+        # What the interruption came before is no bug to tell people of as the process ends.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         typer.echo("orderlog: interrupted; run the same command again to go on, nothing is doubled", err=True)
         raise typer.Exit(INTERRUPTED) from None
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from cli import settings
 from cli.errors import INTERRUPTED
+from cli.interrupting import interruptible
 from cli.rebuild.crew import Processes
 from cli.rebuild.showing import Shown
 from eventlog.positions import parse_positions
@@ -26,9 +26,9 @@ from projections.catalogue import VIEWS
 from projections.rebuild import verbs
 from projections.rebuild.building import Built
 from projections.rebuild.one_order import Remake
-from projections.rebuild.verbs import AnyView, Rebuilds
+from projections.rebuild.verbs import Rebuilds
 from projections.schema_lookup import SchemaLookup
-from projections.table_view import TableView
+from projections.table_view import AnyView, TableView
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
@@ -36,9 +36,6 @@ from schemas.topics import ORDER_EVENTS
 from service import logs
 
 T = TypeVar("T")
-
-_STARTED_WITHIN_S = 30.0
-_EVERY_S = 0.1
 
 
 class Doing:
@@ -143,15 +140,8 @@ class Doing:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns; SIGTERM and Ctrl-C end it in good order."""
-
-        async def interruptible() -> T:
-            task = asyncio.ensure_future(work)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-            return await task
-
         with suppress(asyncio.CancelledError):
-            return asyncio.run(interruptible())
+            return asyncio.run(interruptible(work))
         if not self._as_json:
             self._console.print("interrupted; the same command goes on where it was", highlight=False)
         raise typer.Exit(INTERRUPTED)
