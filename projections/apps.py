@@ -25,7 +25,7 @@ from projections.parking_table_redrive import TableParking
 from projections.rebuild.pages import RebuildPages
 from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
-from projections.table_view import TableView
+from projections.table_view import AnyView, TableView
 from projections.table_worker import TableWorker
 from projections.transport import ProjectionApp
 from projections.view import View
@@ -99,7 +99,7 @@ def _notices(parts: Parts) -> Notices:
     return Notices(parts.settings.postgres_url, parts.settings.kafka_bootstrap, dlq, parts.generation.projection)
 
 
-def _app(parts: Parts, view: View | TableView, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
+def _app(parts: Parts, view: AnyView, worker: Worker, options: dict[str, Any]) -> ProjectionApp:
     topic = parts.settings.topic(ORDER_EVENTS.name)
     options = {**_options(parts.settings, parts.generation, parts.folder), **options}
     name = app_name(parts.settings, parts.generation.projection)

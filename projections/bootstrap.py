@@ -33,9 +33,8 @@ from projections.rebuild.cleaning import forget_changelog
 from projections.schema_lookup import SchemaLookup
 from projections.stopping import stop_at_once
 from projections.succession import Succession
-from projections.table_view import TableView
+from projections.table_view import AnyView, TableView
 from projections.transport import ProjectionApp
-from projections.view import View
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
@@ -82,9 +81,7 @@ def run(projection: str, settings: Settings, number: int | None = None) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-async def _run(
-    view: View | TableView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
-) -> bool:
+async def _run(view: AnyView, settings: Settings, listener: socket.socket, folder: Path, number: int | None) -> bool:
     """Follow the log until told to stop; whether it was not that, but that the generation was replaced."""
     stopping = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -103,7 +100,7 @@ async def _run(
 
 
 async def build_app(
-    view: View | TableView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
+    view: AnyView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
 ) -> tuple[ProjectionApp, Succession]:
     """The Faust app that keeps `view` up to date, its data in `folder`, ready to be started. Raises as `run` does."""
     identity = await _identity(settings, settings.topic(ORDER_EVENTS.name))
@@ -156,7 +153,7 @@ def _waits(attempt: RetryCallState) -> None:
 
 
 async def _generation(
-    settings: Settings, view: View | TableView, log_read: LogIdentity, number: int | None
+    settings: Settings, view: AnyView, log_read: LogIdentity, number: int | None
 ) -> tuple[Generation, Ends]:
     """The generation to be kept, and up to where in the log."""
     retrying = AsyncRetrying(
@@ -170,7 +167,7 @@ async def _generation(
 
 
 async def _find_generation(
-    settings: Settings, view: View | TableView, log_read: LogIdentity, number: int | None
+    settings: Settings, view: AnyView, log_read: LogIdentity, number: int | None
 ) -> tuple[Generation, Ends]:
     async with await connect(settings.postgres_url) as connection:
 
@@ -188,7 +185,7 @@ async def _find_generation(
     return generation, None
 
 
-async def _building(connection: Connection, view: View | TableView, number: int) -> tuple[Generation, Ends]:
+async def _building(connection: Connection, view: AnyView, number: int) -> tuple[Generation, Ends]:
     record = await records.of(connection, Generation(view.name, number))
     if record.version != view.version:
         made = f"generation {number} of {view.name} is made by version {record.version} of its code"

@@ -2,10 +2,10 @@
 
 from projections.orders.view import OrdersView
 from projections.sales.view import SalesView
-from projections.table_view import TableView
+from projections.table_view import AnyView, TableView
 from projections.view import View
 
-_ALL: tuple[View | TableView, ...] = (OrdersView(), SalesView())
-VIEWS: dict[str, View | TableView] = {view.name: view for view in _ALL}
+_ALL: tuple[AnyView, ...] = (OrdersView(), SalesView())
+VIEWS: dict[str, AnyView] = {view.name: view for view in _ALL}
 IN_POSTGRES: dict[str, View] = {view.name: view for view in _ALL if not isinstance(view, TableView)}
 IN_TABLES: dict[str, TableView] = {view.name: view for view in _ALL if isinstance(view, TableView)}

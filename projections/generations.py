@@ -14,8 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.bulk import Connection
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 from schemas.errors import Explained
 
 _LOCK = 0x67656E65726174  # "generat", so that two workers that start at once take turns
@@ -51,9 +50,7 @@ async def nothing_else(_: Generation) -> None:
     """Prepare nothing."""
 
 
-async def live_generation(
-    connection: Connection, view: View | TableView, prepare: Prepare = nothing_else
-) -> Generation:
+async def live_generation(connection: Connection, view: AnyView, prepare: Prepare = nothing_else) -> Generation:
     """The view's live generation; the first is made here. Raises NeedsRebuild at one of another version."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -81,13 +78,13 @@ async def live_versions(connection: Connection) -> dict[str, int]:
     return dict(await (await connection.execute(query)).fetchall())
 
 
-def needs_rebuild(view: View | TableView, version: int) -> str:
+def needs_rebuild(view: AnyView, version: int) -> str:
     """Why the live generation, made by `version` of the view's code, is not this code's to keep, and what to do."""
     made = f"the live generation of {view.name} was made by version {version} of its code, this is {view.version}"
     return f"{made}; run: orderlog rebuild {view.name}"
 
 
-async def new_generation(connection: Connection, view: View | TableView, state: State) -> Generation:
+async def new_generation(connection: Connection, view: AnyView, state: State) -> Generation:
     """A generation with its tables, empty and without indexes but for their keys. To be called in a transaction."""
     insert = "INSERT INTO orderlog.generations (projection, version, state) VALUES (%s, %s, %s) RETURNING generation"
     row = await (await connection.execute(insert, [view.name, view.version, state])).fetchone()
@@ -101,7 +98,7 @@ async def new_generation(connection: Connection, view: View | TableView, state: 
     return generation
 
 
-async def create_indexes(connection: Connection, view: View | TableView, generation: Generation) -> None:
+async def create_indexes(connection: Connection, view: AnyView, generation: Generation) -> None:
     """The indexes that the generation's tables lack. A table's rows cannot change while it gets one."""
     for table in view.metadata.sorted_tables:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
@@ -113,7 +110,7 @@ async def create_indexes(connection: Connection, view: View | TableView, generat
                 await connection.execute(str(create.compile(dialect=_DIALECT)).encode())
 
 
-async def publish(connection: Connection, view: View | TableView, generation: Generation) -> None:
+async def publish(connection: Connection, view: AnyView, generation: Generation) -> None:
     """Have the names that readers use mean this generation. To be called in a transaction."""
     await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(PUBLIC_SCHEMA)))
     for table in view.metadata.sorted_tables:

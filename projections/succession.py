@@ -21,8 +21,7 @@ from projections.metrics import Metrics
 from projections.rebuild import records
 from projections.rebuild.cleaning import clean
 from projections.rebuild.records import Record
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 
 log = structlog.get_logger()
 
@@ -34,7 +33,7 @@ class Succession:
     """Looks while it is `run`; `over` is set once `generation` is not the worker's any more."""
 
     def __init__(
-        self, settings: Settings, view: View | TableView, generation: Generation, metrics: Metrics, folder: Path
+        self, settings: Settings, view: AnyView, generation: Generation, metrics: Metrics, folder: Path
     ) -> None:
         self.over = asyncio.Event()
         self._settings = settings

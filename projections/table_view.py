@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from sqlalchemy import BigInteger, Column, MetaData, SmallInteger, Table, Text
 
 from eventlog.recorded import Fact
+from projections.view import View
 
 Get = Callable[[list[bytes]], list[bytes | None]]
 """The values of keys in one partition of the table, None for those it has not."""
@@ -43,6 +44,10 @@ class TableView(Protocol):
 
     def read(self, rows: Iterable[Write], query: Mapping[str, str]) -> Iterator[Row]:
         """The sums that `query` asks for among `rows`, those of one partition within its bounds."""
+
+
+AnyView = View | TableView
+"""A view, in Postgres or in a table."""
 
 
 def routing_table(name: str, metadata: MetaData) -> Table:

@@ -25,8 +25,7 @@ from projections.generations import Generation, create_indexes
 from projections.rebuild.records import Lease, Record, is_awaited, newest, tell
 from projections.rebuild.standing import Pace, Phase, Standing, standing
 from projections.rebuild.swap import NotYet, Swapped, swap
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView, TableView
 from schemas.topics import ORDER_EVENTS
 
 log = structlog.get_logger()
@@ -68,7 +67,7 @@ class Built:
 class Builder:
     """Builds one generation of `view`; `tell_all` hears how far it is. For one process with the `lease`."""
 
-    def __init__(self, settings: Settings, view: View | TableView, lease: Lease, crew: Crew, tell_all: Tell) -> None:
+    def __init__(self, settings: Settings, view: AnyView, lease: Lease, crew: Crew, tell_all: Tell) -> None:
         self._settings = settings
         self._view = view
         self._lease = lease

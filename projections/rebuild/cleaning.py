@@ -20,8 +20,7 @@ from projections.faust_names import building_folders, changelog_of, folders_of, 
 from projections.generations import Generation
 from projections.log_identity import known_log
 from projections.rebuild.records import Record, records, try_lock
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView, TableView
 
 log = structlog.get_logger()
 
@@ -29,7 +28,7 @@ _GROUP_EMPTY_WITHIN_S = 15.0
 _EVERY_S = 0.2
 
 
-async def drop(settings: Settings, connection: Connection, view: View | TableView, record: Record) -> None:
+async def drop(settings: Settings, connection: Connection, view: AnyView, record: Record) -> None:
     """Remove everything of a generation that no process works on any more. Raises KafkaError, psycopg.Error."""
     generation = record.generation
     # Of a worker that was killed the group knows until its session is over.
@@ -50,7 +49,7 @@ async def drop(settings: Settings, connection: Connection, view: View | TableVie
 
 
 async def forget_changelog(
-    settings: Settings, connection: Connection, view: View | TableView, generation: Generation, version: int
+    settings: Settings, connection: Connection, view: AnyView, generation: Generation, version: int
 ) -> None:
     """Remove the changelog topic of a generation of a view in a table, if there is one."""
     identity = await known_log(connection)
@@ -59,7 +58,7 @@ async def forget_changelog(
         await topic_admin.delete(settings, [changelog_of(settings, generation, table)])
 
 
-async def drop_old(settings: Settings, connection: Connection, view: View | TableView) -> None:
+async def drop_old(settings: Settings, connection: Connection, view: AnyView) -> None:
     """Drop what was replaced: all but the last of it, and that one when its time is over."""
     for record in old_ones(await records(connection, view.name), settings.keep_retired_s):
         try:
@@ -75,7 +74,7 @@ def old_ones(found: Iterable[Record], keep_s: float, now: datetime | None = None
     return [one for one in retired if one is not retired[-1] or one.changed_at < limit]
 
 
-async def clean(settings: Settings, connection: Connection, view: View | TableView, folder: Path) -> None:
+async def clean(settings: Settings, connection: Connection, view: AnyView, folder: Path) -> None:
     """What a worker does from time to time: drop what is old, unless a rebuild runs; empty its own `folder` of it."""
     if await try_lock(connection, view.name):
         await drop_old(settings, connection, view)

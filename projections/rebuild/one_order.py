@@ -13,8 +13,8 @@ from projections.database import connect
 from projections.generations import Generation, needs_rebuild
 from projections.rebuild import records
 from projections.schema_lookup import SchemaLookup
-from projections.table_view import TableView
-from projections.view import RemakesOrders, View
+from projections.table_view import AnyView, TableView
+from projections.view import RemakesOrders
 from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.events import WriterElected
@@ -24,7 +24,7 @@ from schemas.topics import ORDER_EVENTS
 class Remake:
     """Makes an order's rows again in the live generation of `view`."""
 
-    def __init__(self, settings: Settings, codec: Codec, schemas: SchemaLookup, view: View | TableView) -> None:
+    def __init__(self, settings: Settings, codec: Codec, schemas: SchemaLookup, view: AnyView) -> None:
         self._settings = settings
         self._topic = settings.topic(ORDER_EVENTS.name)
         self._codec = codec

@@ -16,8 +16,7 @@ from projections.database import connect
 from projections.pages import Refused, body_of, problems
 from projections.rebuild import records, verbs
 from projections.rebuild.records import Record
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 
 _BAD_INPUT = 2
 
@@ -35,7 +34,7 @@ class _How(BaseModel):
 class RebuildPages:
     """`GET /rebuild`, `POST /rebuild`, `DELETE /rebuild`."""
 
-    def __init__(self, settings: Settings, view: View | TableView) -> None:
+    def __init__(self, settings: Settings, view: AnyView) -> None:
         self._settings = settings
         self._view = view
 

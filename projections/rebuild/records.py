@@ -15,8 +15,7 @@ from projections.bulk import Connection
 from projections.database import connect
 from projections.generations import Generation, State, new_generation
 from projections.rebuild.standing import Standing
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 from schemas.errors import BadInput, Explained
 
 # Advisory locks: "rebd", of rebuilds, one for each projection; "redy", of workers, one for each generation.
@@ -145,7 +144,7 @@ async def set_state(connection: Connection, generation: Generation, state: State
 
 
 async def create(
-    connection: Connection, view: View | TableView, state: State, ends: Mapping[int, int] | None = None
+    connection: Connection, view: AnyView, state: State, ends: Mapping[int, int] | None = None
 ) -> Generation:
     """A new generation of `view`. In a transaction."""
     generation = await new_generation(connection, view, state)

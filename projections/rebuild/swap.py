@@ -17,8 +17,7 @@ from projections.checkpoints import announce, read_positions
 from projections.generations import Generation, publish
 from projections.parking import count_held
 from projections.rebuild.records import Cancelled
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 from schemas.errors import Explained
 
 _LEVEL_WITHIN_S = 2.0
@@ -46,9 +45,7 @@ class Swapped:
     readers_waited_s: float
 
 
-async def swap(
-    connection: Connection, view: View | TableView, new: Generation, *, accept_parked: bool = False
-) -> Swapped:
+async def swap(connection: Connection, view: AnyView, new: Generation, *, accept_parked: bool = False) -> Swapped:
     """Make `new` the live generation of `view`. Raises NotYet, WouldPark, Cancelled."""
     try:
         async with connection.transaction():

@@ -16,15 +16,12 @@ from projections.rebuild import records
 from projections.rebuild.building import Builder, Built, Crew, Tell
 from projections.rebuild.cleaning import drop, drop_old, forget_changelog
 from projections.rebuild.records import AlreadyRebuilding, Cancelled, Lease, Record
-from projections.table_view import TableView
-from projections.view import View
+from projections.table_view import AnyView
 from schemas.errors import BadInput, Explained
 from schemas.topics import ORDER_EVENTS
 
 _GIVEN_UP_WITHIN_S = 60.0
 _EVERY_S = 0.2
-
-AnyView = View | TableView
 
 
 class Rebuilds:
