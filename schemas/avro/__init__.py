@@ -1,4 +1,7 @@
-"""The committed schemas: `<Record>.v<n>.avsc`. A version that was released is never edited, only followed."""
+"""The committed schemas: `<Record>.v<n>.avsc`. A version that was released is never edited, only followed.
+
+Those of the log are here, those of the public events in `public/`, whose names begin with `public.` everywhere.
+"""
 
 import json
 from functools import cache
@@ -13,12 +16,13 @@ PERSONAL = frozenset({"Contact", "Destination", "Reason"})
 
 @cache
 def versions() -> dict[str, list[Schema]]:
-    """Every committed schema by record name, oldest version first."""
+    """Every committed schema by name, oldest version first."""
     found: dict[str, list[tuple[int, Schema]]] = {}
-    for file in files(__name__).iterdir():
-        if file.name.endswith(".avsc"):
-            name, version, _ = file.name.split(".")
-            found.setdefault(name, []).append((int(version[1:]), json.loads(file.read_text())))
+    for prefix, folder in (("", files(__name__)), ("public.", files(__name__) / "public")):
+        for file in folder.iterdir():
+            if file.name.endswith(".avsc"):
+                name, version, _ = file.name.split(".")
+                found.setdefault(prefix + name, []).append((int(version[1:]), json.loads(file.read_text())))
     return {name: [schema for _, schema in sorted(numbered, key=lambda n: n[0])] for name, numbered in found.items()}
 
 
