@@ -240,8 +240,9 @@ class _Reader(_Source):
         return name
 
     def _long(self, otherwise: str) -> str:
-        """A long of one byte that is not negative; read by the function `otherwise` when it is more."""
+        """A long of one or two bytes that is not negative; read by the function `otherwise` when it is more."""
         name = self.named("data[at]")
-        self.line(f"if {name} & 0x81: {name}, at = {otherwise}(data, at)")
-        self.line(f"else: {name}, at = {name} >> 1, at + 1")
+        self.line(f"if not {name} & 0x81: {name}, at = {name} >> 1, at + 1")
+        self.line(f"elif {name} & 1 or data[at + 1] & 0x80: {name}, at = {otherwise}(data, at)")
+        self.line(f"else: {name}, at = ({name} & 0x7F | data[at + 1] << 7) >> 1, at + 2")
         return name
