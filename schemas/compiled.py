@@ -85,7 +85,9 @@ def compile_reader(
     reader = _Reader(inner)
     reader.line(f"return {reader.record(_members(schema, kind), kind)}, at")
     kinds = {**inner, kind.__name__: kind}
-    read: Read = reader.compiled({**kinds, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob})
+    read: Read = reader.compiled(
+        {**kinds, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob}
+    )
     return read
 
 
