@@ -120,7 +120,9 @@ def _as_line(recorded: RecordedEvent) -> str:
 
 def _as_json(recorded: RecordedEvent) -> str:
     event = {"type": type(recorded.event).__name__, **msgspec.to_builtins(recorded.event)}
-    return _compact({"position": str(recorded.position), "event": event, "metadata": recorded.metadata._asdict()})
+    return _compact(
+        {"position": str(recorded.position), "event": event, "metadata": msgspec.structs.asdict(recorded.metadata)}
+    )
 
 
 def _compact(content: dict[str, Any]) -> str:
