@@ -9,7 +9,7 @@ import msgspec
 from psycopg import sql
 
 from eventlog.recorded import RecordedEvent
-from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
+from projections.bulk import copy_rows, delete_rows, select_rows, upsert_rows
 from projections.orders import customers
 from projections.orders.fold import OrderRow, RowLine, fold
 from projections.orders.tables import customers as customers_table
@@ -17,6 +17,7 @@ from projections.orders.tables import metadata, order_events, order_lines, order
 from projections.orders.texts import text_of
 from projections.view import EventFailed
 from schemas.events import Address, OrderEvent, OrderPlaced, ShippingAddressChanged, WriterElected
+from service.database import Connection
 
 Change = tuple[OrderRow | None, OrderRow]
 
