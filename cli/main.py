@@ -24,6 +24,7 @@ for name, verb in (("up", stack.up), ("down", stack.down), ("status", stack.stat
     app.command(name, rich_help_panel="The stack on this machine")(verb)
 app.command("serve", rich_help_panel="Services, one process each")(services.serve)
 app.command("project", rich_help_panel="Services, one process each")(services.project)
+app.command("subscribe", rich_help_panel="Services, one process each")(services.subscribe)
 app.command("import", rich_help_panel="Using it")(import_orders)
 app.command("rebuild", rich_help_panel="Using it", epilog=rebuild.EPILOG)(rebuild.rebuild)
 app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster")

@@ -1,4 +1,4 @@
-"""`orderlog serve` and `orderlog project`: one service as this process."""
+"""`orderlog serve`, `orderlog project`, `orderlog subscribe`: one service as this process."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -38,3 +38,10 @@ def project(
     from projections import bootstrap
 
     bootstrap.run(projection, settings.of_running_stack(), generation)
+
+
+def subscribe(subscriber: Annotated[str, typer.Argument(help="its name, such as inventory")]) -> None:
+    """Run one subscriber of the public events until SIGTERM or Ctrl-C; several of one share its partitions."""
+    from subscribers import bootstrap
+
+    bootstrap.run(subscriber, settings.of_running_stack())

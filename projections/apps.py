@@ -23,7 +23,6 @@ from projections.parking_pages import ParkedPages
 from projections.parking_redrive import Parking
 from projections.parking_table_redrive import TableParking
 from projections.rebuild.pages import RebuildPages
-from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
 from projections.table_view import AnyView, TableView
 from projections.table_worker import TableWorker
@@ -33,6 +32,7 @@ from projections.watchdog import Watchdog
 from projections.worker import ViewWorker, Worker
 from schemas.codec import Codec
 from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
+from service.schema_lookup import SchemaLookup
 
 _RECOVERY_QUEUE = 10_000
 

@@ -28,7 +28,6 @@ from projections.parking import count_held
 from projections.rebuild import records
 from projections.rebuild.building import Ends
 from projections.rebuild.cleaning import forget_changelog
-from projections.schema_lookup import SchemaLookup
 from projections.succession import Succession
 from projections.table_view import AnyView, TableView
 from projections.transport import ProjectionApp
@@ -39,6 +38,7 @@ from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
 from service import logs
 from service.database import Connection, connect
 from service.folders import own_folder
+from service.schema_lookup import SchemaLookup
 from service.sockets import listen
 from service.stopping import stop_at_once
 

@@ -3,9 +3,9 @@
 import httpx
 import psycopg
 
-from projections.schema_lookup import SchemaWanted
 from projections.view import EventFailed
 from schemas.registry import RegistryUnavailable
+from service.schema_lookup import SchemaWanted
 from service.verdicts import Park, Retry, Stop, judge_postgres
 
 

@@ -4,15 +4,15 @@ Rows change in the transaction that moves the position, under the lock on its ro
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventlog.recorded import Header, KafkaRecord
+from eventlog.recorded import KafkaRecord
 from projections.failures import TooManyParked, judge
 from projections.generations import Generation
-from service.database import Connection
+from service.database import Connection, storable, to_array
 from service.verdicts import Park
 
 _MOST_TRACEBACK = 20_000
@@ -78,11 +78,6 @@ def order_of(record: KafkaRecord) -> UUID | None:
         return None
 
 
-def storable(text: str) -> str:
-    """`text` as Postgres can hold it: it takes neither NUL nor half a surrogate pair."""
-    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
-
-
 def is_park(error: BaseException) -> bool:
     """Whether `error` is the fault of an event."""
     return isinstance(error, Exception) and isinstance(judge(error), Park)
@@ -116,16 +111,6 @@ async def park(
 def first_reason(parked: Sequence[ToPark]) -> str | None:
     """Why the first of `parked` that failed did; None when all of them only wait."""
     return next((one.failure.reason for one in parked if one.failure), None)
-
-
-def to_array(headers: Sequence[Header]) -> list[bytes | None]:
-    """Headers as the column `headers` has them."""
-    return [part for name, value in headers for part in (name.encode(), value)]
-
-
-def from_array(array: Sequence[bytes]) -> Iterator[Header]:
-    """The inverse of `to_array`."""
-    return ((name.decode(), value) for name, value in zip(array[::2], array[1::2], strict=True))
 
 
 def _row(one: ToPark) -> tuple[Any, ...]:

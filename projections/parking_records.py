@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 
 from eventlog.positions import Position
 from eventlog.recorded import Header
-from projections.parking import STILL_PARKED, from_array
+from projections.parking import STILL_PARKED
 from schemas.errors import BadInput, Explained
-from service.database import Connection
+from service.database import Connection, from_array
 
 
 class NotParked(BadInput):

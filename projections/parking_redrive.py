@@ -19,13 +19,13 @@ from projections.generations import Generation
 from projections.parking import Failure, is_park
 from projections.parking_isolation import apply_in_turn, attempt
 from projections.parking_records import Held, ParkedEvent, Selection, select_groups, select_held
-from projections.schema_lookup import SchemaLookup
 from projections.view import View
 from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.publish import load_codec
 from schemas.registry import Registry
 from service.database import Connection, connect
+from service.schema_lookup import SchemaLookup
 
 _RESOLVE = """
     UPDATE orderlog.parked_events SET state = %s, resolved_at = now()

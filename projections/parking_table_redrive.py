@@ -19,11 +19,11 @@ from projections.parking import Failure, is_park
 from projections.parking_holds import Holds, holds_row
 from projections.parking_records import Held, ParkedEvent, Selection, select_groups, select_held
 from projections.parking_redrive import DiscardRefused, Outcome, settle, still_needed
-from projections.schema_lookup import SchemaLookup
 from projections.table_view import TableView
 from projections.table_worker import NotServed, TableWorker
 from schemas.codec import Codec
 from service.database import Connection
+from service.schema_lookup import SchemaLookup
 
 _AT_ONCE = 200  # events: what they change must fit into one record batch
 _ANSWER_S = 10.0  # batches wait meanwhile

@@ -19,12 +19,12 @@ from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import ToPark, first_reason, park
 from projections.parking_tables import Folded, Folding
-from projections.schema_lookup import SchemaLookup
 from projections.table_view import TableView, Write
 from projections.worker import Worker
 from schemas.codec import Codec
 from schemas.errors import Explained
 from service.database import Database, connect
+from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
 
 log = structlog.get_logger()

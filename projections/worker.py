@@ -21,11 +21,11 @@ from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
 from projections.read_ahead import Round, decoded_ahead
-from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
 from projections.view import View
 from schemas.codec import Codec
 from service.database import Database, connect
+from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
 from service.verdicts import Retry
 

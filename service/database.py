@@ -1,10 +1,12 @@
-"""A connection to Postgres that moves events: opened when it is needed, and again after it broke."""
+"""A connection to Postgres that moves events, opened when needed and again after it broke; records as columns."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
+
+from eventlog.recorded import Header
 
 Connection = AsyncConnection[Any]
 
@@ -43,3 +45,18 @@ class Database:
         """Close the connection, if there is one."""
         if self._connection is not None:
             await self._connection.close()
+
+
+def storable(text: str) -> str:
+    """`text` as Postgres can hold it: it takes neither NUL nor half a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def to_array(headers: Sequence[Header]) -> list[bytes | None]:
+    """Headers as the column `headers` has them."""
+    return [part for name, value in headers for part in (name.encode(), value)]
+
+
+def from_array(array: Sequence[bytes]) -> Iterator[Header]:
+    """The inverse of `to_array`."""
+    return ((name.decode(), value) for name, value in zip(array[::2], array[1::2], strict=True))

@@ -27,7 +27,7 @@ from projections.rebuild import verbs
 from projections.rebuild.building import Built
 from projections.rebuild.one_order import Remake
 from projections.rebuild.verbs import Rebuilds
-from projections.schema_lookup import SchemaLookup
+from service.schema_lookup import SchemaLookup
 from projections.table_view import AnyView, TableView
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec

@@ -10,7 +10,6 @@ from eventlog.settings import Settings
 from projections.checkpoints import announce, lock
 from projections.generations import Generation, needs_rebuild
 from projections.rebuild import records
-from projections.schema_lookup import SchemaLookup
 from projections.table_view import AnyView, TableView
 from projections.view import RemakesOrders
 from schemas.codec import Codec
@@ -18,6 +17,7 @@ from schemas.errors import BadInput
 from schemas.events import WriterElected
 from schemas.topics import ORDER_EVENTS
 from service.database import Connection, connect
+from service.schema_lookup import SchemaLookup
 
 
 class Remake:

@@ -12,7 +12,7 @@ from projections.generations import Generation
 from projections.orders.view import OrdersView
 from projections.parking_records import ParkedEvent, Selection, select_parked
 from projections.parking_redrive import Parking
-from projections.schema_lookup import SchemaLookup
+from service.schema_lookup import SchemaLookup
 from schemas.avro import Schema
 from schemas.codec import EVENT_NAMES, Codec
 from schemas.events import LineAdded, OrderConfirmed, OrderEvent

@@ -7,7 +7,7 @@ from psycopg import errors
 
 from eventlog.positions import Position
 from projections.failures import Hole, TooManyParked, judge
-from projections.schema_lookup import SchemaWanted
+from service.schema_lookup import SchemaWanted
 from projections.view import EventFailed
 from schemas.codec import DecodeError
 from schemas.registry import RegistryUnavailable

@@ -1,0 +1,265 @@
+"""The way from the topics to a subscriber and back: a consumer group, and a transaction for each batch it finishes.
+
+A transaction of Kafka's makes offsets and answers visible together (consume-process-produce, KIP-98), and the group's
+metadata in it has the broker refuse a process that has lost its partitions meanwhile (KIP-447). All calls of
+librdkafka that may wait run in one thread of their own; the rebalances are served there too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from eventlog.recorded import Header
+from eventlog.settings import Settings
+from subscribers.deliveries import Delivery
+
+log = structlog.get_logger()
+_LIBRARY_LOG = logging.getLogger("librdkafka")
+T = TypeVar("T")
+
+_POLL_S = 0.1
+_CALL_S = 10.0
+_LOOK_S = 5.0
+_TRANSACTION_MS = 10_000
+_QUEUED_KB = 8_192  # of records that were fetched and not taken yet
+Place = tuple[str, int]
+
+
+class FeedBroken(Exception):
+    """The feed cannot go on, and must be opened anew: it was fenced, or the broker does not answer."""
+
+
+class Undone(Exception):
+    """A transaction was not committed; its records come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be written; `topic` is its name in the catalogue, and the partitioner is Kafka's own."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was fetched at once. `membership` is the group's metadata of that moment: the broker refuses it later."""
+
+    deliveries: tuple[Delivery, ...]
+    membership: Any
+
+    def only(self, places: set[Place]) -> "Fetched":
+        """Without the records of partitions that are not among `places`."""
+        ours = tuple(one for one in self.deliveries if (one.topic, one.partition) in places)
+        return self if len(ours) == len(self.deliveries) else Fetched(ours, self.membership)
+
+
+class Feed:
+    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed."""
+
+    def __init__(self, settings: Settings, group: str, topics: Sequence[str], transactional_id: str) -> None:
+        self._settings = settings
+        self._prefix = settings.topic_prefix
+        self._topics = topics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._paused = False
+        self.assigned: set[Place] = set()
+        group_id = self._prefix + group
+        self._consumer = Consumer(_consumer_settings(settings, group_id), logger=_LIBRARY_LOG)
+        self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id), logger=_LIBRARY_LOG)
+
+    async def __aenter__(self) -> "Feed":
+        try:
+            await self._call(lambda: self._producer.init_transactions(_CALL_S))
+            physical = [self._prefix + topic for topic in self._topics]
+            await self._call(
+                lambda: self._consumer.subscribe(
+                    physical, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
+                )
+            )
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    async def fetch(self, most: int) -> Fetched:
+        """At most `most` records; none when none come within a moment."""
+        return await self._call(lambda: self._fetch(most))
+
+    async def keep_alive(self) -> set[Place]:
+        """Stay in the group without fetching, to be called every few seconds; the partitions that are still ours."""
+        await self._call(self._idle)
+        return self.assigned
+
+    async def commit(self, fetched: Fetched, outgoing: Sequence[Outgoing]) -> None:
+        """Write `outgoing`, and that `fetched` is done, at once or not at all. Raises Undone: it comes again then."""
+        try:
+            await self._call(lambda: self._transaction(fetched, outgoing))
+        except FeedBroken as broken:
+            error = broken.__cause__.args[0] if isinstance(broken.__cause__, KafkaException) else None
+            if not isinstance(error, KafkaError) or not error.txn_requires_abort():
+                raise
+            await self._call(lambda: self._abort(fetched))
+            raise Undone(str(broken)) from broken
+
+    async def write(self, outgoing: Sequence[Outgoing]) -> None:
+        """Write `outgoing`, all or none of it."""
+        await self._call(lambda: self._transaction(None, outgoing))
+
+    async def lag(self) -> Mapping[Place, int]:
+        """{(topic, partition): records that are not done} of the partitions that are ours."""
+        return await self._call(self._lag)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except KafkaException as error:
+            raise FeedBroken(_said(error)) from error
+
+    def _fetch(self, most: int) -> Fetched:
+        self._resume()
+        first = self._consumer.poll(_POLL_S)
+        # `consume` would wait until it has them all.
+        messages = [first, *self._consumer.consume(most - 1, 0)] if first and most > 1 else [first] if first else []
+        for message in messages:
+            if error := message.error():
+                _raise_unless_passing(error)
+        deliveries = [self._delivery(message) for message in messages if not message.error()]
+        return Fetched(tuple(deliveries), self._consumer.consumer_group_metadata())
+
+    def _idle(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(self._consumer.assignment())
+        if message := self._consumer.poll(0):
+            if error := message.error():
+                _raise_unless_passing(error)
+            else:  # it was on its way to us: again later
+                back = self._delivery(message)
+                self._consumer.seek(TopicPartition(self._prefix + back.topic, back.partition, back.offset))
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(self._consumer.assignment())
+
+    def _transaction(self, fetched: Fetched | None, outgoing: Sequence[Outgoing]) -> None:
+        producer = self._producer
+        producer.begin_transaction()
+        for one in outgoing:
+            headers: Any = list(one.headers)
+            producer.produce(self._prefix + one.topic, one.value, one.key, headers=headers)
+        if fetched:
+            ends: dict[Place, int] = {}
+            for delivery in fetched.deliveries:
+                ends[delivery.topic, delivery.partition] = delivery.offset + 1
+            offsets = [TopicPartition(self._prefix + topic, partition, end) for (topic, partition), end in ends.items()]
+            _until_done(lambda: producer.send_offsets_to_transaction(offsets, fetched.membership, _CALL_S))
+        _until_done(lambda: producer.commit_transaction(_CALL_S))
+
+    def _abort(self, fetched: Fetched) -> None:
+        _until_done(lambda: self._producer.abort_transaction(_CALL_S))
+        starts: dict[Place, int] = {}
+        for delivery in reversed(fetched.deliveries):
+            starts[delivery.topic, delivery.partition] = delivery.offset
+        for (topic, partition), start in starts.items():
+            if (topic, partition) in self.assigned:
+                self._consumer.seek(TopicPartition(self._prefix + topic, partition, start))
+
+    def _lag(self) -> Mapping[Place, int]:
+        lags: dict[Place, int] = {}
+        for at in self._consumer.committed(self._consumer.assignment(), _LOOK_S):
+            low, high = self._consumer.get_watermark_offsets(at, cached=True)
+            if high >= 0:  # it has been fetched from
+                lags[self._named(at)] = max(high - (at.offset if at.offset >= 0 else max(low, 0)), 0)
+        return lags
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.assigned |= {self._named(one) for one in partitions}
+        consumer.incremental_assign(partitions)
+        if self._paused:
+            consumer.pause(partitions)
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.assigned -= {self._named(one) for one in partitions}
+        consumer.incremental_unassign(partitions)
+
+    def _named(self, at: TopicPartition) -> Place:
+        return at.topic.removeprefix(self._prefix), at.partition
+
+    def _delivery(self, message: KafkaMessage) -> Delivery:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None and partition is not None and offset is not None  # it has no error
+        told: Any = message.headers() or ()
+        headers = tuple((name, value or b"") for name, value in told)
+        _, timestamp = message.timestamp()
+        key: Any = message.key()
+        value: Any = message.value()
+        return Delivery(topic.removeprefix(self._prefix), partition, offset, timestamp, key, value, headers)
+
+    def _close(self) -> None:
+        self._consumer.close()
+
+
+def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "group.id": group,
+        "client.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": int(settings.group_session_s * 1000),
+        "heartbeat.interval.ms": int(settings.group_session_s * 1000 / 3),
+        "queued.max.messages.kbytes": _QUEUED_KB,
+        "queued.min.messages": 2 * settings.subscriber_batch,
+        "fetch.wait.max.ms": 250,
+        "fetch.queue.backoff.ms": 20,
+        "topic.metadata.refresh.interval.ms": 60_000,
+    }
+
+
+def _producer_settings(settings: Settings, transactional_id: str) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": _TRANSACTION_MS,
+        "partitioner": "murmur2_random",  # as in eventlog/partitioning.py
+        "linger.ms": 0,
+    }
+
+
+def _until_done(call: Callable[[], None]) -> None:
+    """Call until it is done, while librdkafka says that the same call may be made again. Raises KafkaException."""
+    for again in (True, True, False):
+        try:
+            return call()
+        except KafkaException as error:
+            if not (again and error.args[0].retriable()):
+                raise
+
+
+def _raise_unless_passing(error: KafkaError) -> None:
+    # That the brokers are away, or a topic is not there yet, librdkafka goes on about by itself.
+    if error.fatal():
+        raise KafkaException(error)
+    log.warning("feed_waits", reason=error.str())
+
+
+def _said(error: KafkaException) -> str:
+    cause = error.args[0]
+    return f"Kafka: {cause.str()}" if isinstance(cause, KafkaError) else f"Kafka: {error}"
