@@ -1,6 +1,7 @@
 """The subscribers that there are."""
 
+from subscribers.order_process.subscription import ORDER_PROCESS
 from subscribers.subscription import Subscription
 
-_ALL: tuple[Subscription, ...] = ()
+_ALL: tuple[Subscription, ...] = (ORDER_PROCESS,)
 SUBSCRIPTIONS = {one.name: one for one in _ALL}
