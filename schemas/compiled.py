@@ -2,12 +2,13 @@
 
 fastavro writes and reads dicts, which our events are not. The functions made here take a fifth, reading half, of the
 time that fastavro and the copies take together, for the same bytes (tests/schemas/test_compiled.py). They know what
-our schemas use: string, uuid, int, long, bytes, records, arrays, and nullable fields that no event has.
+our schemas use: string, uuid, int, long, bytes, records, arrays, and nullable strings.
 Encoding: Avro specification 1.11, "Binary Encoding".
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -89,19 +90,28 @@ def compile_writer(schema: Schema, kind: type[Any], blob: Callable[[Any], bytes]
 
 
 def compile_reader(
-    schema: Schema, kind: type[Any], inner: Mapping[str, type[Any]], blob: Callable[[bytes], Any] | None = None
+    schema: Schema,
+    kind: type[Any],
+    inner: Mapping[str, type[Any]],
+    blob: Callable[[bytes], Any] | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Read:
     """The way back: a function from bytes, and where in them the record starts, to the object and where it ends.
 
     That end lies behind the bytes' when they were cut off. `inner` has the dataclasses of the records inside, `blob`
-    reads a bytes field that is not empty. The function raises ValueError or IndexError at what is no such record.
+    reads a bytes field that is not empty, `defaults` are of fields of `kind` that `schema` lacks. The function raises
+    ValueError or IndexError at what is no such record.
     """
     reader = _Reader(inner)
-    reader.line(f"return {reader.record(_members(schema, kind), kind)}, at")
+    missing = {name: f"default_{name}" for name in defaults}
+    reader.line(f"return {reader.record(_members(schema, kind), kind, missing)}, at")
     kinds = {**inner, kind.__name__: kind}
     twins = {f"new_{name}": _twin(one) for name, one in kinds.items()}
     read: Read = reader.compiled(
-        {**kinds, **twins, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob}
+        {
+            **{**kinds, **twins, **{missing[name]: value for name, value in defaults.items()}},
+            **{"long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob},
+        }
     )
     return read
 
@@ -164,6 +174,8 @@ class _Writer(_Source):
                 self._sized(f"str({value}).encode()")
             case "bytes":
                 self._sized(f"b'' if {value} is None else blob({value})")
+            case ["null", "string"]:
+                self._optional(self.named(value))
             case {"type": "record", "fields": members}:
                 record = self.named(value)
                 for member in members:
@@ -194,6 +206,10 @@ class _Writer(_Source):
         self.end()
         self.part("longs[0]")
 
+    def _optional(self, text: str) -> None:
+        encoded = self.named(f"None if {text} is None else {text}.encode()")
+        self.part(f"longs[0] if {text} is None else longs[1] + longs[len({encoded})] + {encoded}")
+
     def _sized(self, value: str) -> None:
         name = self.named(value)
         self._parts += (f"longs[len({name})]", name)
@@ -211,9 +227,11 @@ class _Reader(_Source):
         super().__init__("def made(data, at):")
         self._inner = inner
 
-    def record(self, members: list[tuple[str, Any]], kind: type[Any]) -> str:
-        """Read the fields; the result is an expression that makes the object."""
-        values = {name: self._read(type_) for name, type_ in members}
+    def record(
+        self, members: list[tuple[str, Any]], kind: type[Any], missing: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """Read the fields; the result is an expression that makes the object, with `missing` ones as these say."""
+        values = {**missing, **{name: self._read(type_) for name, type_ in members}}
         made = self.named(f"new_{kind.__name__}({', '.join(values[field.name] for field in fields(kind))})")
         self.line(f"{made}.__class__ = {kind.__name__}")
         return made
@@ -229,10 +247,11 @@ class _Reader(_Source):
             case "bytes":
                 return self._sized("blob(data[at:end]) if end > at else None")
             case ["null", "string"]:
+                text = self.named("None")
                 self.line(f"if ('null', 'string')[{self._long('size')}] == 'string':")
-                self._sized("data[at:end].decode()")
+                self.line(f"{text} = {self._sized('data[at:end].decode()')}")
                 self.end()
-                return ""
+                return text
             case {"type": "record", "name": name}:
                 return self.record(_members(type_, self._inner[name]), self._inner[name])
             case {"type": "array", "items": items}:

@@ -124,20 +124,22 @@ class OrderRejected:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRecorded:
-    """`amount` was received; `reference` is the payment provider's."""
+    """`amount` was received; `reference` is the payment provider's, `method` what it was paid with, if that is known."""
 
     order_id: UUID
     amount: int
     reference: str
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderShipped:
-    """The order was handed to `carrier`."""
+    """The order was handed to `carrier`, in `parcels` by their tracking numbers; `tracking` is the first one's."""
 
     order_id: UUID
     carrier: str
     tracking: str
+    parcels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,14 @@ OrderEvent = (
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event of a `type` that this release does not know, since a newer one wrote it. Nothing else of it is read."""
+
+    order_id: UUID
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class WriterElected:
     """The barrier a partition's new writer appends before it serves.
 
@@ -204,4 +214,9 @@ class WriterElected:
     advertised_url: str
 
 
-LogEvent = OrderEvent | WriterElected
+LogEvent = OrderEvent | UnknownEvent | WriterElected
+
+
+def type_of(event: LogEvent) -> str:
+    """The name of the event's type."""
+    return event.type if isinstance(event, UnknownEvent) else type(event).__name__

@@ -35,6 +35,15 @@ def order_exists(order: Order) -> Rejection:
     )
 
 
+def newer_release_needed(order: Order) -> Rejection:
+    """The order's history has an event that this release does not know, so nothing can be decided on it here."""
+    detail = (
+        f"the history of order {order.order_id} has {order.unknown}, an event that this release does not know and a "
+        "newer one wrote: run the newer release"
+    )
+    return Rejection("newer-release-needed", "A newer release has to decide this", detail, None, order.version)
+
+
 def wrong_status(order: Order, action: str, allowed: str) -> Rejection:
     """The order is past the point, or not yet there, where the command makes sense."""
     detail = f"{action} takes an order that is {allowed}; this one is {order.status}"

@@ -1,6 +1,10 @@
-"""The committed schemas: `<Record>.v<n>.avsc`. A version that was released is never edited, only followed."""
+"""The committed schemas: `<Record>.v<n>.avsc`. A version that was released is never edited, only followed.
+
+SHA256SUMS lists them as they were released; schemas/compatibility.py holds them to it, and against each other.
+"""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,14 +15,20 @@ Schema = dict[str, Any]
 PERSONAL = frozenset({"Contact", "Destination", "Reason"})
 
 
+def committed_files() -> Mapping[str, bytes]:
+    """{name: content} of the schemas and the list of their sums."""
+    found = [file for file in files(__name__).iterdir() if file.name.endswith((".avsc", "SUMS"))]
+    return {file.name: file.read_bytes() for file in found}
+
+
 @cache
 def versions() -> dict[str, list[Schema]]:
     """Every committed schema by record name, oldest version first."""
     found: dict[str, list[tuple[int, Schema]]] = {}
-    for file in files(__name__).iterdir():
-        if file.name.endswith(".avsc"):
-            name, version, _ = file.name.split(".")
-            found.setdefault(name, []).append((int(version[1:]), json.loads(file.read_text())))
+    for file, content in committed_files().items():
+        if file.endswith(".avsc"):
+            name, version, _ = file.split(".")
+            found.setdefault(name, []).append((int(version[1:]), json.loads(content)))
     return {name: [schema for _, schema in sorted(numbered, key=lambda n: n[0])] for name, numbered in found.items()}
 
 

@@ -78,7 +78,7 @@ COMMANDS: tuple[Command, ...] = (
     ConfirmOrder(ORDER),
     RejectOrder(ORDER, WHY),
     RecordPayment(ORDER, 1, "pay-9"),
-    ShipOrder(ORDER, "DHL", "JD01"),
+    ShipOrder(ORDER, "DHL", ("JD01",)),
     DeliverOrder(ORDER),
     CancelOrder(ORDER, WHY),
     ReturnLines(ORDER, (ReturnedLine("TEA", 1),), WHY),
@@ -158,7 +158,7 @@ def test_payments_add_up_to_the_total() -> None:
     half = PaymentRecorded(ORDER, 400, "pay-1")
     given(*CONFIRMED).when(RecordPayment(ORDER, 400, "pay-1")).then(half)
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 600, "pay-2")).then(PaymentRecorded(ORDER, 600, "pay-2"))
-    given(*CONFIRMED, half).when(ShipOrder(ORDER, "DHL", "1")).then_rejected("order-not-paid")
+    given(*CONFIRMED, half).when(ShipOrder(ORDER, "DHL", ("1",))).then_rejected("order-not-paid")
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 601, "pay-2")).then_rejected("overpaid", "600")
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 400, "pay-1")).then_rejected("payment-already-recorded")
     given(*CONFIRMED).when(RecordPayment(ORDER, 0, "pay-1")).then_rejected("invalid-command")
@@ -166,7 +166,7 @@ def test_payments_add_up_to_the_total() -> None:
 
 def test_an_order_that_costs_nothing_needs_no_payment() -> None:
     free = replace(PLACED, lines=(Line("TEA", 1, 0),))
-    given(free, OrderConfirmed(ORDER, 0)).when(ShipOrder(ORDER, "DHL", "1")).then(OrderShipped(ORDER, "DHL", "1"))
+    given(free, OrderConfirmed(ORDER, 0)).when(ShipOrder(ORDER, "DHL", ("1",))).then(OrderShipped(ORDER, "DHL", "1", ("1",)))
 
 
 def test_a_cancelled_order_is_refunded_what_was_paid() -> None:
