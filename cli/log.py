@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -115,14 +116,14 @@ def _as_line(recorded: RecordedEvent) -> str:
     if isinstance(recorded.event, UnknownEvent):
         content: dict[str, Any] = {"unknown": "a newer release wrote it"}
     else:
-        content = {name: value for name, value in asdict(recorded.event).items() if name != "order_id"}
+        content = {name: value for name, value in msgspec.to_builtins(recorded.event).items() if name != "order_id"}
     of = f"{about.subject} v{about.version}" if about.version else f"term {about.term}"
     time = about.time.isoformat(sep=" ", timespec="milliseconds")
     return f"{time}  {recorded.position!s:>9}  {of}  {type_of(recorded.event)}  {_compact(content)}"
 
 
 def _as_json(recorded: RecordedEvent) -> str:
-    event = {"type": type_of(recorded.event), **asdict(recorded.event)}
+    event = {"type": type_of(recorded.event), **msgspec.to_builtins(recorded.event)}
     return _compact({"position": str(recorded.position), "event": event, "metadata": recorded.metadata._asdict()})
 
 

@@ -73,7 +73,9 @@ class OrderStore:
             raise StoreUnusable(f"it is of {self.checkpoint.log_id} in format {self.checkpoint.format}")
         if otherwise := self.checkpoint.folded_otherwise:
             self._db.close()
-            raise StoreUnusable(f"another release folded it, to which {', '.join(sorted(otherwise))} meant another thing")
+            raise StoreUnusable(
+                f"another release folded it, to which {', '.join(sorted(otherwise))} meant another thing"
+            )
 
     @classmethod
     def open(cls, folder: Path, log_id: str) -> Self:

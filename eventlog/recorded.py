@@ -116,7 +116,7 @@ def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEv
     )
 
 
-class Fact(NamedTuple):
+class Fact(Struct, frozen=True, gc=False):
     """What sums are made of: a recorded event's place in its partition, when it happened, and it without personal data.
 
     Reading only this takes half the time of reading everything.
@@ -172,7 +172,7 @@ class TermFilter:
 
     def admits_event(self, term: int, event: LogEvent) -> bool:
         """As `admits`, of an event that carries `term`."""
-        barrier = isinstance(event, WriterElected)
+        barrier = type(event) is WriterElected
         if term < self.term or (barrier and term == self.term):
             self.dropped += 1
             return False

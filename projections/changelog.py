@@ -13,7 +13,7 @@ from typing import Self
 from eventlog.fencing import Draft, Epoch, LogClient, advance
 from projections.table_view import Write
 from schemas.errors import Explained
-from schemas.topics import Topic
+from schemas.topics import Pattern, Topic
 
 WRITER_KEY = b"\x00writer"
 _MOST_BYTES = 900_000  # of one record batch: a broker takes 1 MiB
@@ -93,6 +93,7 @@ def changelog_topic(name: str, owner: str) -> Topic:
     return Topic(
         name=name,
         owner=owner,
+        pattern=Pattern.INTERNAL,
         key="the row's key",
         schemas=(),
         partitions=None,

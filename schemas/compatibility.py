@@ -52,7 +52,7 @@ def incompatibilities(name: str, versions: Sequence[Schema]) -> Iterator[str]:
 
 
 def _between(name: str, newer: int, new: RecordSchema, older: int, old: RecordSchema) -> Iterator[str]:
-    file = f"{name}.v{newer}.avsc"
+    file = f"{name.replace('.', '/')}.v{newer}.avsc"
     if new.fullname != old.fullname:
         yield f"{file}: the record is {new.fullname}, in version {older} it is {old.fullname}; a name stays"
     for field in new.fields:

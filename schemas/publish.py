@@ -1,18 +1,20 @@
 """Bring the committed schemas to a registry, and get a codec that speaks its ids back.
 
-Subjects are named by TopicRecordNameStrategy, `<topic>-<full record name>`: one topic carries many
-event types, and each evolves by itself.
+Subjects of the log are named by TopicRecordNameStrategy, `<topic>-<full record name>`: one topic carries many
+event types, and each evolves by itself. A public topic carries one, so its subject is `<topic>-value`, where every
+tool looks first (TopicNameStrategy).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas import avro
 from schemas.avro import Schema
 from schemas.codec import EVENT_NAMES, Codec
 from schemas.errors import Explained
+from schemas.public_codec import PublicCodec
 from schemas.registry import COMPATIBILITY, Incompatible, Registry
-from schemas.topics import CATALOGUE, ORDER_EVENTS
+from schemas.topics import CATALOGUE, ORDER_EVENTS, Topic
 
 _AT_ONCE = 8
 
@@ -71,22 +73,39 @@ def load_codec(
     `lookup` takes the registry's place for ids that are not among those, see Codec. Raises NotRegistered, or
     RegistryUnavailable after `patience_s` seconds.
     """
-    ids: dict[str, int] = {}
-    topic = topic_prefix + ORDER_EVENTS.name
     registry = Registry(registry_url, patience_s)
-    for name in EVENT_NAMES:
-        subject = subject_of(topic, name)
-        found = registry.registered(subject, avro.latest(name))
-        if found is None:
-            raise NotRegistered(f"the registry has no {subject}; run: orderlog schemas register")
-        ids[name] = found
-    return Codec(ids, lookup or registry.schema)
+    topic = topic_prefix + ORDER_EVENTS.name
+    return Codec({name: _id_of(registry, topic, name) for name in EVENT_NAMES}, lookup or registry.schema)
 
 
-def subject_of(topic: str, record_name: str) -> str:
-    """The subject of a record in a topic (TopicRecordNameStrategy)."""
-    schema = avro.latest(record_name)
-    return f"{topic}-{schema['namespace']}.{record_name}"
+def load_public_codec(
+    registry_url: str,
+    topic_prefix: str,
+    writes: Sequence[Topic] = (),
+    patience_s: float = 30.0,
+    lookup: Callable[[int], Schema] | None = None,
+) -> PublicCodec:
+    """A codec that reads all public events, and writes those of the topics in `writes`.
+
+    `lookup` as for `load_codec`. Raises NotRegistered, or RegistryUnavailable after `patience_s` seconds.
+    """
+    registry = Registry(registry_url, patience_s)
+    names = {name: topic for topic in writes for name in topic.schemas}
+    ids = {name.rpartition(".")[2]: _id_of(registry, topic_prefix + topic.name, name) for name, topic in names.items()}
+    return PublicCodec(ids, lookup or registry.schema)
+
+
+def subject_of(topic: str, name: str) -> str:
+    """The subject of a schema of schemas/avro in a topic."""
+    return f"{topic}-value" if name.startswith("public.") else f"{topic}-{avro.latest(name)['namespace']}.{name}"
+
+
+def _id_of(registry: Registry, topic: str, name: str) -> int:
+    subject = subject_of(topic, name)
+    found = registry.registered(subject, avro.latest(name))
+    if found is None:
+        raise NotRegistered(f"the registry has no {subject}; run: orderlog schemas register")
+    return found
 
 
 def _committed(topic_prefix: str) -> Iterator[tuple[str, Schema]]:

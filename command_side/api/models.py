@@ -142,7 +142,10 @@ class ShipmentBody(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [{"required": ["tracking"]}, {"required": ["parcels"]}],
-            "examples": [{"carrier": "DHL", "tracking": "JD0146000034"}, {"carrier": "DHL", "parcels": ["JD01", "JD02"]}],
+            "examples": [
+                {"carrier": "DHL", "tracking": "JD0146000034"},
+                {"carrier": "DHL", "parcels": ["JD01", "JD02"]},
+            ],
         }
     )
 

@@ -70,7 +70,8 @@ class OrderRow(Struct, frozen=True):
 def fold(row: OrderRow | None, event: OrderEvent | UnknownEvent, version: int, at: datetime) -> OrderRow:
     """The order's row after `event`, which is its `version`th and happened `at`.
 
-    An event of an unknown type has its place in the sequence, and changes nothing else. Raises ValueError when it is not the next one of this order: something was lost, or came twice.
+    An event of an unknown type has its place in the sequence, and changes nothing else. Raises ValueError when it is
+    not the next one of this order: something was lost, or came twice.
     """
     if version != (row.version if row else 0) + 1:
         raise ValueError(f"version {version} of order {event.order_id} follows {row.version if row else 0}")

@@ -91,4 +91,5 @@ def test_an_older_version_is_read_through_the_registry() -> None:
 
 
 def test_every_event_has_a_schema_and_every_schema_an_event() -> None:
-    assert set(avro.versions()) == {*EVENT_NAMES, *avro.PERSONAL}
+    of_the_log = {name for name in avro.versions() if not name.startswith("public.")}
+    assert of_the_log == {*EVENT_NAMES, *avro.PERSONAL}

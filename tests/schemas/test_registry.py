@@ -22,11 +22,12 @@ def registry(settings: Settings) -> Iterator[Registry]:
 
 
 def test_every_committed_version_can_follow_all_before_it(registry: Registry, settings: Settings) -> None:
-    for name in EVENT_NAMES:
-        subject = subject_of(settings.topic("order.events"), name)
-        for schema in avro.versions()[name]:
-            registry.check(subject, schema)
-            registry.register(subject, schema)
+    for topic in CATALOGUE:
+        for name in topic.schemas:
+            subject = subject_of(settings.topic(topic.name), name)
+            for schema in avro.versions()[name]:
+                registry.check(subject, schema)
+                registry.register(subject, schema)
 
 
 def test_registering_is_safe_to_repeat_and_gives_a_codec(settings: Settings) -> None:
