@@ -115,7 +115,7 @@ class OrderRejected(Struct, frozen=True, gc=False):
 
 
 class PaymentRecorded(Struct, frozen=True, gc=False):
-    """`amount` was received; `reference` is the payment provider's, `method` what it was paid with, None if not said."""
+    """`amount` was received; `reference` is the payment provider's, `method` how it was paid, None if not said."""
 
     order_id: UUID
     amount: int
