@@ -113,7 +113,7 @@ async def _tail(*, from_start: bool, follow: bool, order: UUID | None, as_json: 
 
 def _as_line(recorded: RecordedEvent) -> str:
     about = recorded.metadata
-    if isinstance(recorded.event, UnknownEvent):
+    if type(recorded.event) is UnknownEvent:
         content: dict[str, Any] = {"unknown": "a newer release wrote it"}
     else:
         content = {name: value for name, value in msgspec.to_builtins(recorded.event).items() if name != "order_id"}
@@ -124,7 +124,9 @@ def _as_line(recorded: RecordedEvent) -> str:
 
 def _as_json(recorded: RecordedEvent) -> str:
     event = {"type": type_of(recorded.event), **msgspec.to_builtins(recorded.event)}
-    return _compact({"position": str(recorded.position), "event": event, "metadata": recorded.metadata._asdict()})
+    return _compact(
+        {"position": str(recorded.position), "event": event, "metadata": msgspec.structs.asdict(recorded.metadata)}
+    )
 
 
 def _compact(content: dict[str, Any]) -> str:

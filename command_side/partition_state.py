@@ -74,7 +74,7 @@ class PartitionState:
             if isinstance(event, WriterElected):
                 self.owner = event
             else:
-                if isinstance(event, UnknownEvent):
+                if type(event) is UnknownEvent:
                     self._skip(recorded.position, event)
                 key = event.order_id.int
                 self._changed[key] = evolve(self.order(event.order_id), event)

@@ -74,7 +74,7 @@ def recorded_event(codec: Codec, partition: int, record: KafkaRecord) -> Recorde
 
 def unknown_types(events: Iterable[RecordedEvent | Fact]) -> Mapping[str, int]:
     """How many of `events` are of each type that this release does not know."""
-    return Counter(one.event.type for one in events if isinstance(one.event, UnknownEvent))
+    return Counter(one.event.type for one in events if type(one.event) is UnknownEvent)
 
 
 def fact_of(codec: Codec, partition: int, record: KafkaRecord) -> Fact:

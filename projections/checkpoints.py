@@ -191,7 +191,7 @@ class _Partition:
 
 
 def _is_held(recorded: RecordedEvent, held: Mapping[UUID, int]) -> bool:
-    if not held or isinstance(recorded.event, WriterElected):
+    if not held or type(recorded.event) is WriterElected:
         return False
     since = held.get(recorded.event.order_id)
     return since is not None and recorded.position.offset >= since

@@ -205,4 +205,4 @@ LogEvent = OrderEvent | UnknownEvent | WriterElected
 
 def type_of(event: LogEvent) -> str:
     """The name of the event's type."""
-    return event.type if isinstance(event, UnknownEvent) else type(event).__name__
+    return event.type if type(event) is UnknownEvent else type(event).__name__

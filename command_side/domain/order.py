@@ -108,7 +108,7 @@ class Order:
 
 def evolve(order: Order | None, event: OrderEvent | UnknownEvent) -> Order:
     """The order after `event`. Raises ValueError at an event without the OrderPlaced it needs before it."""
-    if isinstance(event, UnknownEvent):
+    if type(event) is UnknownEvent:
         # It may have placed the order, in a way of its own.
         return order.changed(unknown=event.type) if order else Order(event.order_id, "", "", (), unknown=event.type)
     if order and order.unknown:

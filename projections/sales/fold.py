@@ -89,7 +89,7 @@ def fold(
         if not isinstance(event, OrderPlaced):
             raise ValueError(f"order {event.order_id} begins with {type_of(event)}")
         return _placed(event, at)
-    if isinstance(event, UnknownEvent):
+    if type(event) is UnknownEvent:
         return replace(order, version=version), []
     status, lines, paid, changes = _apply(order, event, at)
     if status != order.status:

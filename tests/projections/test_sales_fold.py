@@ -102,9 +102,9 @@ def test_a_late_event_counts_when_it_happened() -> None:
 
 
 def test_a_minute_is_in_an_hour_and_in_a_day() -> None:
-    minute, hour, day = (datetime(2026, 1, 20, *more, tzinfo=UTC).timestamp() for more in [(23, 59), (23,), ()])
-    spans = longer_spans(Key("minute", int(minute), "EUR"))
-    assert spans == [Key("hour", int(hour), "EUR"), Key("day", int(day), "EUR")]
+    day = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp())
+    hour = day + 23 * 3_600
+    assert longer_spans(Key("minute", hour + 59 * 60, "EUR")) == [Key("hour", hour, "EUR"), Key("day", day, "EUR")]
 
 
 def test_a_refund_lowers_its_own_time_and_the_customers_revenue() -> None:

@@ -1,3 +1,5 @@
+"""The letters: what a customer reads, and that no name or address gets further than its place in them."""
+
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 

@@ -1,11 +1,13 @@
+"""Mails go over a real SMTP connection; a refusal, a delay and a server that is away are told apart."""
+
 import asyncio
 import ssl
-import subprocess
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from eventlog.settings import Settings
@@ -60,17 +62,14 @@ async def test_refused_deferred_taken_down_and_back() -> None:
 async def test_a_certificate_nobody_vouches_for_is_refused_and_a_trusted_one_logs_in(
     security: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler, cert, key = Server(), tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)  # noqa: ASYNC221
+    handler, authority, cert = Server(), trustme.CA(), tmp_path / "cert.pem"
+    authority.cert_pem.write_to_path(cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     starttls = context if security == "starttls" else None
 
     def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"))
+        return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"), handled=False)
 
     def protocol() -> SMTP:
         return SMTP(
@@ -92,4 +91,8 @@ async def test_a_certificate_nobody_vouches_for_is_refused_and_a_trusted_one_log
     await sender.send(mail("ann@example.com"))
     assert len(handler.taken) == 1
     sender.close()
+    mistaken = Sender(settings.model_copy(update={"smtp_password": "guessed"}))
+    with pytest.raises(Unreachable):
+        await mistaken.send(mail("ann@example.com"))
+    mistaken.close()
     server.close()
