@@ -44,6 +44,13 @@ def post(api: CommandApi, path: str, body: Any = None, key: str | None = None) -
     return httpx.post(f"{api.url}/orders{path}", json=body, headers=headers, timeout=30)
 
 
+def delivered_by_line(api: CommandApi, order_id: UUID) -> Any:
+    """What a bulk request says of the command."""
+    line = f'{{"command":"deliver_order","idempotency_key":"k","order_id":"{order_id}"}}\n'
+    headers = {"Content-Type": "application/x-ndjson"}
+    return httpx.post(f"{api.url}/commands", content=line, headers=headers).json()
+
+
 async def test_events_of_before_are_decided_on_and_new_ones_follow_them(settings: Settings, api: CommandApi) -> None:
     codec = await prepare(settings)
     async with log_writer(settings, codec) as writer:
@@ -81,9 +88,8 @@ async def test_an_order_with_an_event_of_a_newer_release_takes_no_command(settin
     assert "OrderWrapped" in problem["detail"]
     assert "run the newer release" in problem["detail"]
     assert (problem["order_status"], problem["order_version"]) == (None, 5)
-    line = f'{{"command":"deliver_order","idempotency_key":"k","order_id":"{ahead}"}}\n'
-    bulk = httpx.post(f"{api.url}/commands", content=line, headers={"Content-Type": "application/x-ndjson"})
-    assert (bulk.json()["status"], bulk.json()["problem"]["type"]) == (503, problem["type"])
+    on_a_line = delivered_by_line(api, ahead)
+    assert (on_a_line["status"], on_a_line["problem"]["type"]) == (503, problem["type"])
     assert post(api, f"/{known}/deliver").json()["version"] == 5
     # What it saved of the order says so too, so a restart does not forget it.
     await asyncio.to_thread(api.stop)
