@@ -1,4 +1,4 @@
-"""Events of two versions and of a type from the future, in one log: each view folds what it knows, and says the rest."""
+"""Events of two versions and of a type from the future, in one log: views fold what they know, and say the rest."""
 
 import asyncio
 import json
