@@ -36,6 +36,14 @@ def test_every_prefix_is_what_an_independent_fold_makes_of_it(seed: int) -> None
         assert {**body, "lines": lines} == expected
 
 
+def test_an_event_of_an_unknown_type_changes_the_version_only() -> None:
+    recorded = [read_record(local_codec(), 0, one) for one in records(local_codec(), history(Random(3))[:1])]
+    told = Happened(1, "OrderPlaced", START, _data(recorded[0].event))
+    later = Happened(2, "OrderWrapped", START + timedelta(seconds=1), {})
+    expected = {**state("id", [told]), "version": 2, "updated_at": later.time}
+    assert state("id", [told, later]) == expected
+
+
 def _data(event: Any) -> dict[str, Any]:
     data: dict[str, Any] = json.decode(json.encode(event))
     del data["order_id"]
