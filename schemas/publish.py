@@ -68,14 +68,17 @@ def load_codec(
     patience_s: float = 30.0,
     lookup: Callable[[int], Schema] | None = None,
 ) -> Codec:
-    """A codec that writes the latest schemas under the registry's ids and reads older versions through it.
+    """A codec that writes the latest schemas under the registry's ids, and reads all others that it has.
 
-    `lookup` takes the registry's place for ids that are not among those, see Codec. Raises NotRegistered, or
-    RegistryUnavailable after `patience_s` seconds.
+    `lookup` takes the registry's place for ids of none of the committed versions, see Codec. Raises NotRegistered,
+    or RegistryUnavailable after `patience_s` seconds.
     """
     registry = Registry(registry_url, patience_s)
     topic = topic_prefix + ORDER_EVENTS.name
-    return Codec({name: _id_of(registry, topic, name) for name in EVENT_NAMES}, lookup or registry.schema)
+    others = lookup or registry.schema
+    older = dict(_older(registry, topic))
+    ids = {name: _id_of(registry, topic, name) for name in EVENT_NAMES}
+    return Codec(ids, lambda schema_id: older[schema_id] if schema_id in older else others(schema_id))
 
 
 def load_public_codec(
@@ -106,6 +109,14 @@ def _id_of(registry: Registry, topic: str, name: str) -> int:
     if found is None:
         raise NotRegistered(f"the registry has no {subject}; run: orderlog schemas register")
     return found
+
+
+def _older(registry: Registry, topic: str) -> Iterator[tuple[int, Schema]]:
+    """The older versions that are registered, by their ids: the log is full of them, and nobody is to wait for one."""
+    for name in EVENT_NAMES:
+        for schema in avro.versions()[name][:-1]:
+            if (found := registry.registered(subject_of(topic, name), schema)) is not None:
+                yield found, schema
 
 
 def _committed(topic_prefix: str) -> Iterator[tuple[str, Schema]]:

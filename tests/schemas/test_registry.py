@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from eventlog.settings import Settings
 from schemas import avro
 from schemas.codec import EVENT_NAMES
+from schemas.events import OrderShipped
 from schemas.publish import NotRegistered, check, load_codec, register, subject_of
 from schemas.registry import Incompatible, Registry, RegistryUnavailable
 from schemas.topics import CATALOGUE, PUBLIC
+from tests.kit.newer import of_version_1
 
 
 @pytest.fixture
@@ -40,6 +42,21 @@ def test_registering_is_safe_to_repeat_and_gives_a_codec(settings: Settings) -> 
     assert register(*where) == []
     assert check(*where) == []
     load_codec(*where)
+
+
+def test_the_committed_versions_need_no_lookup(registry: Registry, settings: Settings) -> None:
+    register(settings.registry_url, settings.topic_prefix)
+    asked: list[int] = []
+
+    def lookup(schema_id: int) -> avro.Schema:
+        asked.append(schema_id)
+        raise KeyError(schema_id)
+
+    codec = load_codec(settings.registry_url, settings.topic_prefix, lookup=lookup)
+    order_id = UUID("6f1c1f0a-6a5e-4a55-9d5c-0d5f6f1f2a11")
+    value = of_version_1(settings, "OrderShipped", order_id, carrier="DHL", tracking="JD01")
+    assert codec.decode(value) == OrderShipped(order_id, "DHL", "JD01", ("JD01",))
+    assert asked == []
 
 
 def test_a_schema_that_old_readers_cannot_read_is_refused(registry: Registry) -> None:
