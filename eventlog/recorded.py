@@ -56,21 +56,21 @@ class RecordedEvent(Struct, frozen=True, gc=False):
     event: LogEvent
 
 
-_SPECVERSION: Header = ("ce_specversion", b"1.0")
+SPECVERSION: Header = ("ce_specversion", b"1.0")
 _SOURCE: Header = ("ce_source", b"orderlog/command-api")
-_CONTENT_TYPE: Header = ("content-type", b"application/avro")
+CONTENT_TYPE: Header = ("content-type", b"application/avro")
 
 
 def to_headers(event: LogEvent, metadata: Metadata) -> list[Header]:
     """The Kafka headers of an event; empty optional values are left out."""
     headers = [
-        _SPECVERSION,
+        SPECVERSION,
         ("ce_id", metadata.event_id.encode()),
         ("ce_type", type(event).__name__.encode()),
         _SOURCE,
         ("ce_time", metadata.time.isoformat("T", "microseconds").encode()),
         ("ce_subject", metadata.subject.encode()),
-        _CONTENT_TYPE,
+        CONTENT_TYPE,
         ("version", b"%d" % metadata.version),
         ("term", b"%d" % metadata.term),
         ("command_id", metadata.command_id.encode()),

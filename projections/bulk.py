@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from service.database import Connection as Connection
+from service.database import Connection
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _JSONB_FORM = b"\x01"  # what a value of type jsonb begins with on the wire

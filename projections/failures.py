@@ -1,4 +1,4 @@
-"""What to do about a failure, as a value that the worker acts on: see docs/adr/0018-parking.md."""
+"""Which verdict (service/verdicts.py) a failure to read or to apply events calls for: see docs/adr/0018-parking.md."""
 
 import httpx
 import psycopg

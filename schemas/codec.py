@@ -20,6 +20,7 @@ from schemas.upcasters import Lifted, steps_from
 
 _HEADER = struct.Struct(">bI")
 _MAGIC = 0
+HEADER_BYTES = _HEADER.size
 
 _EVENTS: dict[str, type[Any]] = {
     event.__name__: event
@@ -66,9 +67,9 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], lookup: Callable[[int], avro.Schema]) -> None:
         self._lookup = lookup
-        self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
+        self._write = {_EVENTS[name]: (header_of(i), _writer(name)) for name, i in ids.items()}
         # By the bytes that a value begins with.
-        self._known = {_HEADER.pack(_MAGIC, i): _readers(name, len(avro.versions()[name])) for name, i in ids.items()}
+        self._known = {header_of(i): _readers(name, len(avro.versions()[name])) for name, i in ids.items()}
 
     def encode(self, event: LogEvent) -> bytes:
         """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
@@ -81,10 +82,10 @@ class Codec:
         One of a type that only a newer release knows is an UnknownEvent. Raises DecodeError.
         """
         value = value or b""
-        readers = self._known.get(value[: _HEADER.size]) or self._look_up(value)
+        readers = self._known.get(value[:HEADER_BYTES]) or self._look_up(value)
         try:
             event: LogEvent
-            event, end = (readers.whole if personal else readers.impersonal)(value, _HEADER.size)
+            event, end = (readers.whole if personal else readers.impersonal)(value, HEADER_BYTES)
         except Exception as error:  # a reader raises whatever it stumbles over
             raise DecodeError(f"the value is not a readable {readers.name}: {error!r}") from error
         if end > len(value):
@@ -99,20 +100,30 @@ class Codec:
         Raises what `lookup` raises but KeyError. Nothing is decoded.
         """
         try:
-            readers = self._known.get((value or b"")[: _HEADER.size]) or self._look_up(value or b"")
+            readers = self._known.get((value or b"")[:HEADER_BYTES]) or self._look_up(value or b"")
         except DecodeError:
             return None
         return None if readers.name in _EVENTS else readers.name
 
     def _look_up(self, value: bytes) -> "_Readers":
-        if len(value) < _HEADER.size or value[0] != _MAGIC:
-            raise DecodeError("the value does not start with the magic byte 0 and a schema id")
-        _, schema_id = _HEADER.unpack_from(value)
-        try:
-            schema = self._lookup(schema_id)
-        except KeyError as error:
-            raise DecodeError(f"the registry has no schema {schema_id}") from error
-        return self._known.setdefault(value[: _HEADER.size], _readers_of(schema_id, schema))
+        schema_id, schema = written_under(value, self._lookup)
+        return self._known.setdefault(value[:HEADER_BYTES], _readers_of(schema_id, schema))
+
+
+def header_of(schema_id: int) -> bytes:
+    """What a value begins with that is written under this schema: `HEADER_BYTES` of them."""
+    return _HEADER.pack(_MAGIC, schema_id)
+
+
+def written_under(value: bytes, lookup: Callable[[int], avro.Schema]) -> tuple[int, avro.Schema]:
+    """The id of the schema that `value` says it was written under, and what `lookup` has for it. Raises DecodeError."""
+    if len(value) < HEADER_BYTES or value[0] != _MAGIC:
+        raise DecodeError("the value does not start with the magic byte 0 and a schema id")
+    _, schema_id = _HEADER.unpack_from(value)
+    try:
+        return schema_id, lookup(schema_id)
+    except KeyError as error:
+        raise DecodeError(f"the registry has no schema {schema_id}") from error
 
 
 class _Readers(NamedTuple):

@@ -4,7 +4,7 @@ This is the one place: the code that makes topics, `orderlog topics` and the sch
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.codec import EVENT_NAMES
@@ -33,7 +33,7 @@ class Topic:
     key: str
     schemas: tuple[str, ...]
     partitions: int | None
-    config: Mapping[str, str] = field(hash=False)
+    config: Mapping[str, str]
     reason: str
     readers: tuple[str, ...] = ()
 
@@ -65,20 +65,6 @@ def _public(
     )
 
 
-def _dead_letters(name: str, owner: str, of: str) -> Topic:
-    return Topic(
-        name=name,
-        owner=owner,
-        pattern=Pattern.DEAD_LETTERS,
-        key="order id; the record's own when it names no order",
-        schemas=(),
-        partitions=1,
-        config=_DAYS_30,
-        reason=f"Notices for people and tools: records of {of} as they are, which {owner} could not handle, "
-        "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
-    )
-
-
 ORDER_EVENTS = Topic(
     name="order.events",
     owner="command_side",
@@ -97,7 +83,17 @@ ORDER_EVENTS = Topic(
     readers=("command_side", "projections/orders", "projections/sales"),
 )
 
-ORDER_EVENTS_DLQ = _dead_letters("order.events.dlq", "projections", "order.events")
+ORDER_EVENTS_DLQ = Topic(
+    name="order.events.dlq",
+    owner="projections",
+    pattern=Pattern.DEAD_LETTERS,
+    key="order id; the record's own when it names no order",
+    schemas=(),
+    partitions=1,
+    config=_DAYS_30,
+    reason="Notices for people and tools: records of order.events as they are, which a projection could not apply, "
+    "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
+)
 
 WRITER_PROBE = Topic(
     name="writer.probe",

@@ -9,7 +9,7 @@ import msgspec
 from psycopg import sql
 
 from eventlog.recorded import RecordedEvent
-from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
+from projections.bulk import copy_rows, delete_rows, select_rows, upsert_rows
 from projections.orders import customers
 from projections.orders.fold import OrderRow, RowLine, fold
 from projections.orders.tables import customers as customers_table
@@ -25,6 +25,7 @@ from schemas.events import (
     WriterElected,
     type_of,
 )
+from service.database import Connection
 
 Change = tuple[OrderRow | None, OrderRow]
 

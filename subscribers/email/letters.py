@@ -11,35 +11,14 @@ from enum import StrEnum
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 # ISO 4217: currencies whose minor unit is not a hundredth.
-_DIGITS = dict.fromkeys(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ],
-    0,
-)
-_DIGITS |= dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
+_WITHOUT_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_IN_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
+_DIGITS = dict.fromkeys(_WITHOUT_MINOR_UNIT.split(), 0) | dict.fromkeys(_IN_THOUSANDTHS.split(), 3)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _TEMPLATES = Environment(
     loader=PackageLoader("subscribers.email"),
     autoescape=select_autoescape(["html.j2"], default=False),
     undefined=StrictUndefined,
-    trim_blocks=True,
 )
 
 
@@ -50,6 +29,14 @@ class Kind(StrEnum):
     SHIPPED = "shipped"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
+
+
+_NEWS = {
+    Kind.CONFIRMED: "Your order is confirmed. We are getting it ready.",
+    Kind.SHIPPED: "Your order is on its way with {carrier}. Tracking number: {tracking}",
+    Kind.CANCELLED: "Your order is cancelled. Nothing will be sent.",
+    Kind.REJECTED: "We are sorry: we cannot deliver your order.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +66,10 @@ def letter(kind: Kind, facts: Facts, sender: str) -> EmailMessage:
     mail["Message-ID"] = f"<{facts.event_id}@orderlog.invalid>"
     mail["Auto-Submitted"] = "auto-generated"
     shown = {
-        "kind": str(kind),
         "name": name,
+        "news": _NEWS[kind].format(carrier=_line(facts.carrier), tracking=_line(facts.tracking)),
         "order_id": facts.order_id,
         "amount": amount(facts.total, facts.currency),
-        "carrier": _line(facts.carrier),
-        "tracking": _line(facts.tracking),
     }
     mail.set_content(_TEMPLATES.get_template("letter.txt.j2").render(shown))
     mail.add_alternative(_TEMPLATES.get_template("letter.html.j2").render(shown), subtype="html")
