@@ -8,7 +8,7 @@ from sqlalchemy import MetaData
 
 from eventlog.positions import Position
 from eventlog.recorded import RecordedEvent
-from projections.bulk import Connection
+from service.database import Connection
 
 
 class EventFailed(Exception):
