@@ -30,9 +30,7 @@ async def test_planned_then_applied_then_nothing(settings: Settings) -> None:
     assert (await topic_admin.apply(settings)).changes == ()
 
 
-async def test_all_missing_topics_are_made_by_one_request(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_all_missing_topics_are_made_by_one_request(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     create = AIOKafkaAdminClient.create_topics
 
