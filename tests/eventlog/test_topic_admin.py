@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -80,9 +81,8 @@ async def test_another_partition_count_is_refused_before_anything_is_done(settin
 
 async def test_a_topic_that_nobody_knows_is_told_and_left(settings: Settings) -> None:
     await topic_admin.apply(settings)
+    await topic_admin.apply(settings, [replace(WRITER_OWNERS, name="order.created")])
     stranger = settings.topic("order.created")
-    async with topic_admin.admin_client(settings) as admin:
-        await admin.create_topics([NewTopic(stranger, 1, 1)])
     assert (await topic_admin.apply(settings)).unknown == (stranger,)
     assert (await topic_admin.plan(settings)).unknown == (stranger,)
 
