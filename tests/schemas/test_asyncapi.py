@@ -14,7 +14,7 @@ from schemas.topics import CATALOGUE, PUBLIC, Topic
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # two of its fields shadow ones of pydantic's
-    from asyncapi3 import AsyncAPI3
+    from asyncapi3 import AsyncAPI3  # type: ignore[import-untyped]
 
 SETTINGS = Settings(
     _env_file=None,
