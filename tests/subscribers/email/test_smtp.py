@@ -69,7 +69,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused_and_a_trusted_one_log
     starttls = context if security == "starttls" else None
 
     def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"))
+        return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"), handled=False)
 
     def protocol() -> SMTP:
         return SMTP(
