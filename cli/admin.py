@@ -1,4 +1,4 @@
-"""`orderlog topics | schemas | migrate | config`: what a cluster needs before the services start."""
+"""`orderlog schemas | migrate | config`: what a cluster needs before the services start."""
 
 import asyncio
 import json
@@ -12,28 +12,12 @@ from rich.table import Table
 from cli import settings
 from cli.errors import FAILED
 from cli.progress import counting
-from eventlog import topic_admin
 from eventlog.settings import Settings
-from eventlog.topic_admin import TopicChange
 from schemas import publish
 
-topics = typer.Typer(help="The Kafka topics of the catalogue.", no_args_is_help=True)
 schemas = typer.Typer(help="The Avro schemas and the registry.", no_args_is_help=True)
 
 _TABLE_WIDTH = 160  # a narrower terminal would hide values
-_NO_CHANGES = "nothing to change: the topics are as the catalogue says"
-
-
-@topics.command()
-def plan() -> None:
-    """Show what `topics apply` would create or change."""
-    _print_changes(asyncio.run(topic_admin.plan(settings.of_running_stack())))
-
-
-@topics.command()
-def apply() -> None:
-    """Create missing topics and mend their configuration; safe to repeat."""
-    _print_changes(asyncio.run(topic_admin.apply(settings.of_running_stack())))
 
 
 @schemas.command()
@@ -110,10 +94,3 @@ def _source(name: str, given: Settings, in_force: Settings) -> str:
     if name in given.model_fields_set:
         return "set"
     return "running stack" if getattr(given, name) != getattr(in_force, name) else "default"
-
-
-def _print_changes(changes: list[TopicChange]) -> None:
-    for change in changes:
-        typer.echo(f"{change.action:9} {change.name}: {change.detail}")
-    if not changes:
-        typer.echo(_NO_CHANGES)

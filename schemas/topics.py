@@ -1,6 +1,7 @@
 """The topics as data: what there is, whose it is, what it carries and why it is kept as it is.
 
-This is the one place: the code that makes topics, `orderlog topics` and the schemas' subjects are made from it.
+This is the one place: the code that makes topics, `orderlog topics`, the schemas' subjects, the AsyncAPI document and
+docs/reference/topics.md are made from it.
 """
 
 from collections.abc import Mapping

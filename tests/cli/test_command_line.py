@@ -37,6 +37,7 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
     for verb in (
         *((verb,) for verb in VERBS),
         ("topics", "plan"),
+        ("topics", "asyncapi"),
         ("schemas", "check"),
         ("schemas", "unknown"),
         ("log", "tail"),
