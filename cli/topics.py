@@ -43,10 +43,10 @@ def list_topics(
         return
     table = Table(box=None, pad_edge=False)
     for heading in (*catalogue_page.HEADINGS, "purpose"):
-        table.add_column(heading, no_wrap=heading == "topic")
+        table.add_column(heading, no_wrap=heading in ("topic", "owner", "readers"))
     for topic in CATALOGUE:
-        _, *others = catalogue_page.cells(topic, given.partitions)
-        table.add_row(given.topic(topic.name), *others, topic.reason)
+        _, *others, readers = catalogue_page.cells(topic, given.partitions)
+        table.add_row(given.topic(topic.name), *others, readers.replace(", ", "\n"), topic.reason)
     Console(width=max(Console().width, _TABLE_WIDTH), markup=False, highlight=False).print(table)
 
 

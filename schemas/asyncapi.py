@@ -3,7 +3,7 @@
 Bindings are those of the Kafka binding 0.5.0; payloads are Avro schemas in the multi format schema object.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -35,22 +35,22 @@ class Cluster(Protocol):
     min_insync_replicas: int
 
 
-def document(cluster: Cluster, catalogue: Sequence[Topic] = CATALOGUE) -> Json:
+def document(cluster: Cluster) -> Json:
     """The document as plain data, for JSON or YAML. Without passwords, also when an address has one."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "orderlog topics", "version": "1", "description": _DESCRIPTION},
         "defaultContentType": "application/avro",
         "servers": _servers(cluster),
-        "channels": {key_of(topic.name): _channel(cluster, topic) for topic in catalogue},
-        "operations": dict(operation for topic in catalogue for operation in _operations(topic)),
+        "channels": {key_of(topic.name): _channel(cluster, topic) for topic in CATALOGUE},
+        "operations": dict(operation for topic in CATALOGUE for operation in _operations(topic)),
         "components": {
             "messages": {
                 f"{key_of(topic.name)}-{name}": _message(topic, name, schema)
-                for topic in catalogue
+                for topic in CATALOGUE
                 for name, schema in _messages(topic).items()
             },
-            "schemas": _schemas(catalogue),
+            "schemas": _schemas(),
         },
     }
 
@@ -144,10 +144,9 @@ def _message(topic: Topic, name: str, schema_name: str | None) -> Json:
     return message | {"bindings": {"kafka": binding}}
 
 
-def _schemas(catalogue: Sequence[Topic]) -> Json:
-    used = {headers_of(topic) for topic in catalogue} - {""}
+def _schemas() -> Json:
     return {
-        **{f"headers-{kind}": _headers(headers) for kind, headers in NAMES.items() if kind in used},
+        **{f"headers-{kind}": _headers(headers) for kind, headers in NAMES.items()},
         **{name: _avro(name) for name in sorted(avro.PERSONAL)},
     }
 

@@ -56,15 +56,15 @@ def cells(topic: Topic, partitions: int | None = None) -> tuple[str, ...]:
     )
 
 
-def markdown(catalogue: Sequence[Topic] = CATALOGUE) -> str:
+def markdown() -> str:
     """The page."""
-    used, told = {headers_of(topic) for topic in catalogue}, set[str]()
+    told = set[str]()
     parts = [
         _INTRODUCTION,
-        _table(HEADINGS, (cells(topic) for topic in catalogue)),
-        *(_section(topic, told) for topic in catalogue),
+        _table(HEADINGS, (cells(topic) for topic in CATALOGUE)),
+        *(_section(topic, told) for topic in CATALOGUE),
         "## Headers\n",
-        *(_headers(kind) for kind in NAMES if kind in used),
+        *map(_headers, NAMES),
     ]
     return "\n".join(parts).rstrip() + "\n"
 

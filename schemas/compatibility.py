@@ -4,7 +4,7 @@ The rules are those of FULL_TRANSITIVE: every version of a record reads what eve
 was released stays as it was, byte for byte, and a record without a schema id of its own has one version.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import combinations
 
@@ -48,24 +48,29 @@ def incompatibilities(name: str, versions: Sequence[Schema]) -> Iterator[str]:
         return
     numbered = enumerate((_record(schema) for schema in versions), start=1)
     for (older, old), (newer, new) in combinations(numbered, 2):
-        yield from _between(name, newer, new, older, old)
+        yield from _between(avro.file_of(name, newer), new, f"version {older}", old)
 
 
-def _between(name: str, newer: int, new: RecordSchema, older: int, old: RecordSchema) -> Iterator[str]:
-    file = f"{name.replace('.', '/')}.v{newer}.avsc"
+def incompatibilities_with(file: str, schema: Schema, registered: Iterable[tuple[int, Schema]]) -> Iterator[str]:
+    """Why the `schema` of a file and the versions that the registry has, by number, cannot read each other."""
+    for version, other in registered:
+        yield from _between(file, _record(schema), f"the registry's version {version}", _record(other))
+
+
+def _between(file: str, new: RecordSchema, older: str, old: RecordSchema) -> Iterator[str]:
     if new.fullname != old.fullname:
-        yield f"{file}: the record is {new.fullname}, in version {older} it is {old.fullname}; a name stays"
+        yield f"{file}: the record is {new.fullname}, in {older} it is {old.fullname}; a name stays"
     for field in new.fields:
         before = old.fields_dict.get(field.name)
         if before is None and not field.has_default:
-            yield f"{file}: field {field.name} has no default, so events of version {older} cannot be read"
+            yield f"{file}: field {field.name} has no default, so events of {older} cannot be read"
         elif before is not None and (why := _mismatch(field, before) or _mismatch(before, field)):
-            yield f"{file}: field {field.name} has another type than in version {older}, {why}"
+            yield f"{file}: field {field.name} has another type than in {older}, {why}"
     for field in old.fields:
         if field.name not in new.fields_dict and not field.has_default:
             yield (
-                f"{file}: field {field.name} is gone, and has no default in version {older}, "
-                f"so readers of version {older} cannot read its events"
+                f"{file}: field {field.name} is gone, and has no default in {older}, "
+                f"so readers of {older} cannot read its events"
             )
 
 

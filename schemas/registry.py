@@ -87,6 +87,15 @@ class Registry:
         found: Schema = json.loads(answer.raise_for_status().json()["schema"])
         return found
 
+    def versions(self, subject: str) -> list[tuple[int, Schema]]:
+        """(version, schema) of all that a subject has, oldest first; empty when there is no such subject."""
+        answer = self._call("GET", f"/subjects/{subject}/versions")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return []
+        numbers = sorted(answer.raise_for_status().json())
+        each = [self._call("GET", f"/subjects/{subject}/versions/{number}").raise_for_status() for number in numbers]
+        return [(number, json.loads(one.json()["schema"])) for number, one in zip(numbers, each, strict=True)]
+
     def everything(self) -> list[tuple[int, str, int, str]]:
         """(id, subject, version, schema's text) of each version of each subject, by subject and version."""
         found = []

@@ -23,6 +23,11 @@ def committed_files() -> Mapping[str, bytes]:
     return {path: file.read_bytes() for path, file in found.items() if path.endswith((".avsc", "SUMS"))}
 
 
+def file_of(name: str, version: int) -> str:
+    """The path of a version in this folder."""
+    return f"{name.replace('.', '/')}.v{version}.avsc"
+
+
 @cache
 def versions() -> dict[str, list[Schema]]:
     """Every committed schema by name, oldest version first."""

@@ -4,24 +4,21 @@ import pytest
 
 from eventlog.settings import Settings
 from eventlog.topic_plan import Found, Setting, TopicMismatch, config_of, partitions_of, plan_for, unknown
-from schemas.topics import CATALOGUE, ORDER_EVENTS, ORDER_PLACED, PUBLIC
+from schemas.topics import CATALOGUE, ORDER_EVENTS, ORDER_PLACED
 
 PLAIN = Settings(_env_file=None, partitions=3)
 SHOP = Settings(_env_file=None, partitions=3, topic_prefix="shop.")
-
-# Also those that nothing publishes yet.
-TOPICS = tuple(dict.fromkeys([*CATALOGUE, *PUBLIC]))
 
 
 def as_wanted(settings: Settings, replicas: int = 1) -> dict[str, Found]:
     return {
         settings.topic(topic.name): Found(partitions_of(settings, topic), replicas, config_of(settings, topic))
-        for topic in TOPICS
+        for topic in CATALOGUE
     }
 
 
 def test_nothing_to_do() -> None:
-    plan = plan_for(SHOP, as_wanted(SHOP), TOPICS)
+    plan = plan_for(SHOP, as_wanted(SHOP))
     assert (plan.changes, plan.notes) == ((), ())
 
 
@@ -29,7 +26,7 @@ def test_each_setting_that_differs_is_shown_from_old_to_new() -> None:
     found = as_wanted(SHOP)
     there = found["shop.order.placed"]
     found["shop.order.placed"] = Found(6, 1, {**there.config, "retention.ms": "1000", "segment.bytes": "7"})
-    (change,) = plan_for(SHOP, found, TOPICS).changes
+    (change,) = plan_for(SHOP, found).changes
     assert (change.name, change.action, change.topic) == ("shop.order.placed", "configure", ORDER_PLACED)
     assert change.settings == (Setting("retention.ms", "1000", "2592000000"),)
 
@@ -39,7 +36,7 @@ def test_another_partition_count_names_the_fix_and_all_topics() -> None:
     found["shop.order.events"] = Found(5, 1, {})
     found["shop.order.placed"] = Found(2, 1, {})
     with pytest.raises(TopicMismatch) as refused:
-        plan_for(SHOP, found, TOPICS)
+        plan_for(SHOP, found)
     assert "set ORDERLOG_PARTITIONS=5" in str(refused.value)
     assert "shop.order.placed has 2 partitions, the catalogue says 6" in str(refused.value)
     assert "another name" in str(refused.value)

@@ -4,13 +4,21 @@ import copy
 import json
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from schemas import avro
 from schemas.avro import Schema
-from schemas.compatibility import SUMS, check_committed, incompatibilities, unreleased_or_edited
+from schemas.compatibility import (
+    SUMS,
+    check_committed,
+    incompatibilities,
+    incompatibilities_with,
+    unreleased_or_edited,
+)
+from schemas.public_events import PublicEvent
+from schemas.topics import CATALOGUE
 
 Edit = Callable[[list[dict[str, Any]]], object]
 
@@ -81,6 +89,37 @@ def test_a_record_keeps_its_name_and_one_without_an_id_its_only_version() -> Non
     assert problem.startswith("OrderShipped.v2.avsc: the record is elsewhere.OrderShipped")
     (problem,) = incompatibilities("Reason", [avro.latest("Reason")] * 2)
     assert problem.startswith("Reason.v2.avsc: Reason is written without a schema id")
+
+
+@pytest.mark.parametrize("name", ["OrderPlaced", "public.OrderPlaced", "public.InventoryRejected"])
+def test_a_new_version_of_any_event_of_the_log_or_a_public_one_is_held_to_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = edited(avro.latest(name), lambda fields: fields.append({"name": "gift", "type": "boolean"}))
+    file, content = f"{name.replace('.', '/')}.v2.avsc", json.dumps(second).encode()
+    files = {**avro.committed_files(), file: content}
+    files[SUMS] += f"{sha256(content).hexdigest()}  {file}\n".encode()
+    monkeypatch.setattr(avro, "committed_files", lambda: files)
+    monkeypatch.setattr(avro, "versions", avro.versions.__wrapped__)
+    assert check_committed() == [f"{file}: field gift has no default, so events of version 1 cannot be read"]
+
+
+def test_every_schema_of_the_catalogue_is_among_the_committed_ones() -> None:
+    names = {name for topic in CATALOGUE for name in topic.schemas}
+    assert {name.removeprefix("public.") for name in names if name.startswith("public.")} == {
+        event.__name__ for event in get_args(PublicEvent)
+    }
+    assert names | avro.PERSONAL == set(avro.versions())
+    assert {avro.file_of(name, 1) for name in names} <= set(avro.committed_files())
+
+
+def test_what_the_registry_has_is_named_with_its_number() -> None:
+    newer = edited(avro.latest("OrderShipped"), lambda fields: fields[1].update(type="long"))
+    problems = incompatibilities_with("OrderShipped.v2.avsc", avro.latest("OrderShipped"), [(3, newer)])
+    assert list(problems) == [
+        "OrderShipped.v2.avsc: field carrier has another type than in the registry's version 3, "
+        "type_mismatch: reader type: string not compatible with writer type: long"
+    ]
 
 
 def test_a_released_version_is_neither_edited_nor_removed_nor_unlisted() -> None:
