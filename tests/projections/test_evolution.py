@@ -27,6 +27,7 @@ from tests.projections.refold import folded_log, view
 from tests.projections.running import caught_up, cli_told, metrics, running, url_of
 from tests.projections.sales_world import sales_world
 from tests.projections.verifying.kit import verdict
+from tests.rebuild.kit import Rebuild
 
 
 @pytest.fixture(params=["orders", "sales"])
@@ -200,6 +201,28 @@ async def test_a_row_of_the_timeline_from_before_the_upgrade_is_no_difference(
         connection.execute(other)
     found = await verdict(settings, "orders")
     assert (found.agrees, found.differences[0]["field"]) == (False, "data")
+
+
+async def test_one_order_is_made_again_from_both_versions_and_a_type_of_the_future(
+    settings: Settings, orders: Worker, tmp_path: Path
+) -> None:
+    codec = await prepare(settings)
+    async with log_writer(settings, codec) as writer:
+        old, ahead = await old_shipment(settings, writer), await of_the_future(settings, writer)
+        with running(orders):
+            await caught_up(settings, orders)
+    rows, told = view(settings), [timeline(settings, one) for one in (old, ahead)]
+    with psycopg.connect(settings.postgres_url) as connection:
+        connection.execute("UPDATE views_g1.orders SET status = 'open', version = 9")
+        connection.execute("UPDATE views_g1.order_events SET type = 'OrderPlaced', data = '{}'")
+    for one, events in ((old, 5), (ahead, 4)):
+        remade = Rebuild(settings, tmp_path, "orders", "--order", str(one))
+        remade.start()
+        assert (await remade.done())["events"] == events
+    assert view(settings) == rows
+    assert [timeline(settings, one) for one in (old, ahead)] == told
+    assert found_by(settings, "JD01") == {old}
+    assert (await verdict(settings, "orders")).agrees
 
 
 async def test_a_consumer_that_only_knows_version_1_reads_all_of_it(settings: Settings) -> None:
