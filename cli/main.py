@@ -5,10 +5,11 @@ import sys
 
 import typer
 
-from cli import admin, dlq, log, services, stack, topics
+from cli import admin, dlq, log, services, stack
 from cli.errors import explained
 from cli.order_import.verb import import_orders
 from cli.rebuild import verb as rebuild
+from cli.topics import topics
 from cli.verify import verify
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app.command("serve", rich_help_panel="Services, one process each")(services.serv
 app.command("project", rich_help_panel="Services, one process each")(services.project)
 app.command("import", rich_help_panel="Using it")(import_orders)
 app.command("rebuild", rich_help_panel="Using it", epilog=rebuild.EPILOG)(rebuild.rebuild)
-app.add_typer(topics.topics, name="topics", rich_help_panel="Preparing a cluster")
+app.add_typer(topics, name="topics", rich_help_panel="Preparing a cluster")
 app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)
 app.add_typer(log.log, name="log", rich_help_panel="Looking at it")
