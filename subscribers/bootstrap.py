@@ -62,7 +62,7 @@ def build_app(subscription: Subscription, settings: Settings, listener: socket.s
         subscription,
         codec,
         schemas,
-        lambda: Feed(settings, subscription.name, names, transactional_id),
+        lambda on_trouble: Feed(settings, subscription.name, names, transactional_id, on_trouble),
         metrics,
         deliverer.wake if deliverer else lambda: None,
     )

@@ -6,13 +6,12 @@ librdkafka that may wait run in one thread of their own; the rebalances are serv
 """
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
@@ -20,15 +19,13 @@ from eventlog.recorded import Header
 from eventlog.settings import Settings
 from subscribers.deliveries import Delivery
 
-log = structlog.get_logger()
-_LIBRARY_LOG = logging.getLogger("librdkafka")
 T = TypeVar("T")
 
 _POLL_S = 0.1
-_CALL_S = 10.0
-_LOOK_S = 5.0
+_CALL_S = 5.0  # longest a call waits for the broker
 _TRANSACTION_MS = 10_000
 _QUEUED_KB = 8_192  # of records that were fetched and not taken yet
+_LOG_LEVEL = 2  # critical: librdkafka tells of each failed connection, and what matters of it we say ourselves
 Place = tuple[str, int]
 
 
@@ -64,18 +61,29 @@ class Fetched:
 
 
 class Feed:
-    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed."""
+    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed.
 
-    def __init__(self, settings: Settings, group: str, topics: Sequence[str], transactional_id: str) -> None:
-        self._settings = settings
+    `on_trouble` is called, from the feed's thread, with what the broker is waited for; FeedBroken may follow or not.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        topics: Sequence[str],
+        transactional_id: str,
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._on_trouble = on_trouble
         self._prefix = settings.topic_prefix
         self._topics = topics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._paused = False
+        self._called: float | None = None
         self.assigned: set[Place] = set()
         group_id = self._prefix + group
-        self._consumer = Consumer(_consumer_settings(settings, group_id), logger=_LIBRARY_LOG)
-        self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id), logger=_LIBRARY_LOG)
+        self._consumer = Consumer(_consumer_settings(settings, group_id))
+        self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id))
 
     async def __aenter__(self) -> "Feed":
         try:
@@ -123,11 +131,19 @@ class Feed:
         """{(topic, partition): records that are not done} of the partitions that are ours."""
         return await self._call(self._lag)
 
+    @property
+    def silent(self) -> bool:
+        """Whether the broker has not answered a call for longer than it should take: librdkafka tries on by itself."""
+        return self._called is not None and time.monotonic() - self._called > _CALL_S
+
     async def _call(self, work: Callable[[], T]) -> T:
+        self._called = time.monotonic()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except KafkaException as error:
             raise FeedBroken(_said(error)) from error
+        finally:
+            self._called = None
 
     def _fetch(self, most: int) -> Fetched:
         self._resume()
@@ -136,7 +152,7 @@ class Feed:
         messages = [first, *self._consumer.consume(most - 1, 0)] if first and most > 1 else [first] if first else []
         for message in messages:
             if error := message.error():
-                _raise_unless_passing(error)
+                self._raise_unless_passing(error)
         deliveries = [self._delivery(message) for message in messages if not message.error()]
         return Fetched(tuple(deliveries), self._consumer.consumer_group_metadata())
 
@@ -146,7 +162,7 @@ class Feed:
             self._consumer.pause(self._consumer.assignment())
         if message := self._consumer.poll(0):
             if error := message.error():
-                _raise_unless_passing(error)
+                self._raise_unless_passing(error)
             else:  # it was on its way to us: again later
                 back = self._delivery(message)
                 self._consumer.seek(TopicPartition(self._prefix + back.topic, back.partition, back.offset))
@@ -156,6 +172,8 @@ class Feed:
             self._paused = False
             self._consumer.resume(self._consumer.assignment())
 
+    # A call that timed out may be made again, says librdkafka. Made again while a broker came back, it was seen to wait
+    # for ever (2.16); a new producer ends the old one's transaction by itself, so that is what a timeout leads to.
     def _transaction(self, fetched: Fetched | None, outgoing: Sequence[Outgoing]) -> None:
         producer = self._producer
         producer.begin_transaction()
@@ -167,11 +185,11 @@ class Feed:
             for delivery in fetched.deliveries:
                 ends[delivery.topic, delivery.partition] = delivery.offset + 1
             offsets = [TopicPartition(self._prefix + topic, partition, end) for (topic, partition), end in ends.items()]
-            _until_done(lambda: producer.send_offsets_to_transaction(offsets, fetched.membership, _CALL_S))
-        _until_done(lambda: producer.commit_transaction(_CALL_S))
+            producer.send_offsets_to_transaction(offsets, fetched.membership, _CALL_S)
+        producer.commit_transaction(_CALL_S)
 
     def _abort(self, fetched: Fetched) -> None:
-        _until_done(lambda: self._producer.abort_transaction(_CALL_S))
+        self._producer.abort_transaction(_CALL_S)
         starts: dict[Place, int] = {}
         for delivery in reversed(fetched.deliveries):
             starts[delivery.topic, delivery.partition] = delivery.offset
@@ -181,7 +199,7 @@ class Feed:
 
     def _lag(self) -> Mapping[Place, int]:
         lags: dict[Place, int] = {}
-        for at in self._consumer.committed(self._consumer.assignment(), _LOOK_S):
+        for at in self._consumer.committed(self._consumer.assignment(), _CALL_S):
             low, high = self._consumer.get_watermark_offsets(at, cached=True)
             if high >= 0:  # it has been fetched from
                 lags[self._named(at)] = max(high - (at.offset if at.offset >= 0 else max(low, 0)), 0)
@@ -199,6 +217,11 @@ class Feed:
 
     def _named(self, at: TopicPartition) -> Place:
         return at.topic.removeprefix(self._prefix), at.partition
+
+    def _raise_unless_passing(self, error: KafkaError) -> None:
+        if error.fatal():
+            raise KafkaException(error)
+        self._on_trouble(f"Kafka: {error.str()}")  # librdkafka goes on about it by itself
 
     def _delivery(self, message: KafkaMessage) -> Delivery:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -223,6 +246,7 @@ def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:
         "client.id": group,
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
+        "log_level": _LOG_LEVEL,
         "isolation.level": "read_committed",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": int(settings.group_session_s * 1000),
@@ -239,27 +263,12 @@ def _producer_settings(settings: Settings, transactional_id: str) -> dict[str, A
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
         "transactional.id": transactional_id,
+        "log_level": _LOG_LEVEL,
         "transaction.timeout.ms": _TRANSACTION_MS,
+        "socket.timeout.ms": int(_CALL_S * 1000),
         "partitioner": "murmur2_random",  # as in eventlog/partitioning.py
         "linger.ms": 0,
     }
-
-
-def _until_done(call: Callable[[], None]) -> None:
-    """Call until it is done, while librdkafka says that the same call may be made again. Raises KafkaException."""
-    for again in (True, True, False):
-        try:
-            return call()
-        except KafkaException as error:
-            if not (again and error.args[0].retriable()):
-                raise
-
-
-def _raise_unless_passing(error: KafkaError) -> None:
-    # That the brokers are away, or a topic is not there yet, librdkafka goes on about by itself.
-    if error.fatal():
-        raise KafkaException(error)
-    log.warning("feed_waits", reason=error.str())
 
 
 def _said(error: KafkaException) -> str:

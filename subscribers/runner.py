@@ -37,14 +37,16 @@ T = TypeVar("T")
 _BACK_OFF = wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 _LOOK_EVERY_S = 2.0
 _REOPEN_S = 1.0
+_UNASSIGNED = "the consumer group has not given it partitions yet"
 _UNPUBLISHED_AT_ONCE = 100
 _PRUNED_AT_ONCE = 1_000
 
 
 class Runner:
-    """Runs one subscriber. `waiting_for` says what it is held up by, None when nothing holds it up.
+    """Runs one subscriber.
 
-    `open_feed` opens a feed: at the start, and again when one broke. `on_taken` is called after messages were taken in.
+    `open_feed` makes a feed that reports to what it is given: at the start, and again when one broke. `on_taken` is
+    called after messages were taken in.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Runner:
         subscription: Subscription,
         codec: PublicCodec,
         schemas: SchemaLookup,
-        open_feed: Callable[[], Feed],
+        open_feed: Callable[[Callable[[str], None]], Feed],
         metrics: Metrics,
         on_taken: Callable[[], None],
     ) -> None:
@@ -66,21 +68,31 @@ class Runner:
         self._on_taken = on_taken
         self._database = Database(settings.postgres_url)
         self._looked = -math.inf
-        self.waiting_for: str | None = "the consumer group has not given it partitions yet"
-        self.assigned = 0
+        self._waiting_for: str | None = _UNASSIGNED
+        self._feed: Feed | None = None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it is held up by; None when nothing holds it up."""
+        return "Kafka: the broker does not answer" if self._feed and self._feed.silent else self._waiting_for
+
+    @property
+    def assigned(self) -> int:
+        """How many partitions it has."""
+        return len(self._feed.assigned) if self._feed else 0
 
     async def run(self) -> None:
         """Run until cancelled. A broken feed is opened anew; what cannot be waited out ends the process."""
         try:
             while True:
                 try:
-                    async with self._open_feed() as feed:
+                    async with self._open_feed(self._troubled) as feed:
                         log.info("subscriber_reads", topics=[topic.name for topic in self._subscription.topics])
-                        self._looked = -math.inf
+                        self._feed, self._looked = feed, -math.inf
                         while True:
                             await self._once(feed)
                 except FeedBroken as broken:
-                    self._waits(str(broken), "kafka")
+                    self._troubled(str(broken))
                     await asyncio.sleep(_REOPEN_S)
         finally:
             await self._database.close()
@@ -89,7 +101,6 @@ class Runner:
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
             await self._look(feed)
         fetched = await feed.fetch(self._settings.subscriber_batch)
-        self.assigned = len(feed.assigned)
         if not fetched.deliveries:
             return
         fetched, batch = await self._take(feed, fetched)
@@ -137,9 +148,9 @@ class Runner:
             raise
         except Exception as error:
             stop_at_once("subscriber_stopped", reason=judge(error).reason, exc_info=error)
-        if self.waiting_for:
+        if self._waiting_for:
             log.info("subscriber_goes_on")
-            self.waiting_for = None
+            self._waiting_for = None
         return done
 
     async def _look(self, feed: Feed) -> None:
@@ -166,7 +177,7 @@ class Runner:
         for (topic, partition), lag in (await feed.lag()).items():
             self._metrics.put(self._metrics.lag, lag, topic=topic, partition=partition)
         if not feed.assigned:
-            self.waiting_for = "the consumer group has not given it partitions yet"
+            self._waiting_for = _UNASSIGNED
         self._looked = time.monotonic()
 
     async def _publish_redriven(self, feed: Feed) -> None:
@@ -191,8 +202,11 @@ class Runner:
             log.error("messages_parked", count=len(batch.parked), reason=first(batch.parked))
         self._on_taken()
 
+    def _troubled(self, reason: str) -> None:
+        self._waits(reason, "kafka")
+
     def _waits(self, reason: str, cause: str) -> None:
-        if reason != self.waiting_for:
+        if reason != self._waiting_for:
             log.warning("subscriber_waits", reason=reason)
-        self.waiting_for = reason
+        self._waiting_for = reason
         self._metrics.add(self._metrics.retries, cause=cause)

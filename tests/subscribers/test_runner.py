@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -29,8 +30,7 @@ def subscribers(settings: Settings, tmp_path: Path) -> Iterator[list[Subscriber]
 
 def noted(settings: Settings) -> list[str]:
     """The ids of the events that were handled, in that order."""
-    with psycopg.connect(settings.postgres_url) as connection:
-        return [event_id for (event_id,) in connection.execute("SELECT event_id FROM echo.noted ORDER BY sequence")]
+    return [event_id for (event_id,) in execute(settings, "SELECT event_id FROM echo.noted ORDER BY sequence")]
 
 
 async def test_each_event_counts_once_and_is_answered_once(
@@ -91,8 +91,14 @@ async def test_what_cannot_be_handled_is_parked_and_others_go_on(
 
 def parked(settings: Settings) -> list[tuple[UUID, str]]:
     """(order, state) of what is parked."""
-    with psycopg.connect(settings.postgres_url) as connection:
-        return connection.execute("SELECT order_id, state FROM subscribers.parked ORDER BY sequence").fetchall()
+    return execute(settings, "SELECT order_id, state FROM subscribers.parked ORDER BY sequence")
+
+
+def execute(settings: Settings, statement: str) -> list[Any]:
+    """The rows of `statement`, which takes effect at once."""
+    with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def some(found: list[object], least: int) -> list[object]:
