@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.public_events import (
@@ -170,6 +170,7 @@ def test_an_event_of_another_kind_is_refused() -> None:
         stock().take(told_of(OrderConfirmed, ORDER, 2))
 
 
+@settings(max_examples=300, deadline=None)
 @given(deliveries(), st.dictionaries(st.sampled_from(SKUS), st.integers(0, 12)))
 def test_it_adds_up_after_every_event(events: list[Any], received: dict[str, int]) -> None:
     held = stock(**received)
@@ -187,6 +188,7 @@ def test_it_adds_up_after_every_event(events: list[Any], received: dict[str, int
             assert all(held.levels[sku].shipped == before[sku].shipped for sku in taken)
 
 
+@settings(max_examples=300, deadline=None)
 @given(deliveries())
 def test_the_sequence_of_the_topics_makes_no_difference(events: list[Any]) -> None:
     plenty = dict.fromkeys(SKUS, 1_000)
@@ -201,6 +203,7 @@ def test_the_sequence_of_the_topics_makes_no_difference(events: list[Any]) -> No
     }
 
 
+@settings(max_examples=300, deadline=None)
 @given(deliveries())
 def test_the_last_version_is_answered_once_while_the_order_is_open(events: list[Any]) -> None:
     held = stock(**dict.fromkeys(SKUS, 20))
