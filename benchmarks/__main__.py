@@ -20,6 +20,7 @@ from benchmarks import (
     handover,
     http_commands,
     http_latency,
+    inventory,
     live_view,
     log_and_back,
     overload,
@@ -58,6 +59,7 @@ _MODULES = (
     sales_tables,
     rebuild,
     log_and_back,
+    inventory,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 
