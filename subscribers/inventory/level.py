@@ -17,11 +17,13 @@ class Level(NamedTuple):
 
     def receive(self, pieces: int) -> "Level":
         """`pieces` came in; a negative number of them is missing, at most those that are available."""
-        return self._replace(received=self.received + pieces, available=self.available + pieces)
+        received, available, reserved, shipped, unstocked = self
+        return Level(received + pieces, available + pieces, reserved, shipped, unstocked)
 
     def reserve(self, pieces: int) -> "Level":
         """At most the available `pieces` are an order's; a negative number of them is everybody's again."""
-        return self._replace(available=self.available - pieces, reserved=self.reserved + pieces)
+        received, available, reserved, shipped, unstocked = self
+        return Level(received, available - pieces, reserved + pieces, shipped, unstocked)
 
     def ship(self, pieces: int) -> "Level":
         """`pieces` that nobody had reserved have left. Those that were not available must have come in untold."""

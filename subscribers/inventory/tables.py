@@ -23,9 +23,10 @@ _LEVELS = """
     SELECT sku, received, available, reserved, shipped, unstocked FROM inventory.levels
     WHERE sku = ANY(%s) ORDER BY sku FOR UPDATE
 """
+# One JSON document for all rows: as arrays psycopg would go through every character of theirs.
 _NEW_LEVELS = """
-    unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-        AS new (sku, received, available, reserved, shipped, unstocked)
+    jsonb_to_recordset(%s::jsonb)
+        AS new (sku text, received bigint, available bigint, reserved bigint, shipped bigint, unstocked bigint)
 """
 _UPDATE_LEVELS = f"""
     UPDATE inventory.levels AS old
@@ -44,7 +45,7 @@ _ADD_LEVELS = f"""
         unstocked = old.unstocked + excluded.unstocked
 """
 _NEW_ORDERS = """
-    unnest(%s::uuid[], %s::int[], %s::text[], %s::jsonb[]) AS new (order_id, order_version, state, lines)
+    jsonb_to_recordset(%s::jsonb) AS new (order_id uuid, order_version int, state text, lines jsonb)
 """
 _UPDATE_ORDERS = f"""
     UPDATE inventory.reservations AS old
@@ -73,27 +74,24 @@ async def load(connection: Connection, events: Sequence[PublicEvent]) -> Stock:
 async def save(connection: Connection, loaded: Stock, stock: Stock) -> None:
     """Write what has changed since `loaded`. Raises TakenMeanwhile."""
     levels = {sku: level for sku, level in stock.levels.items() if loaded.levels.get(sku) != level}
-    await _write(connection, _UPDATE_LEVELS, _level_columns(levels, loaded.levels.keys() & levels.keys()))
-    await _write(connection, _ADD_LEVELS, _level_columns(levels, levels.keys() - loaded.levels.keys()))
+    await _write(connection, _UPDATE_LEVELS, [_level(sku, levels[sku]) for sku in levels if sku in loaded.levels])
+    await _write(connection, _ADD_LEVELS, [_level(sku, levels[sku]) for sku in levels if sku not in loaded.levels])
     orders = {order_id: order for order_id, order in stock.orders.items() if loaded.orders.get(order_id) != order}
-    await _write(connection, _UPDATE_ORDERS, _order_columns(orders, loaded.orders.keys() & orders.keys()))
-    new = orders.keys() - loaded.orders.keys()
-    if await _write(connection, _ADD_ORDERS, _order_columns(orders, new)) != len(new):
+    await _write(connection, _UPDATE_ORDERS, [_order(of, orders[of]) for of in orders if of in loaded.orders])
+    new = [_order(of, orders[of]) for of in orders if of not in loaded.orders]
+    if await _write(connection, _ADD_ORDERS, new) != len(new):
         raise TakenMeanwhile("another process of the inventory takes in another event of an order that is new")
 
 
-async def _write(connection: Connection, statement: str, columns: Sequence[Sequence[object]]) -> int:
-    return (await connection.execute(statement.encode(), columns)).rowcount if columns else 0
+async def _write(connection: Connection, statement: str, rows: Sequence[Mapping[str, object]]) -> int:
+    if not rows:
+        return 0
+    return (await connection.execute(statement.encode(), [msgspec.json.encode(rows).decode()])).rowcount
 
 
-def _level_columns(levels: Mapping[str, Level], skus: set[str]) -> list[list[object]]:
-    return [list(column) for column in zip(*((sku, *levels[sku]) for sku in skus), strict=True)]
+def _level(sku: str, level: Level) -> Mapping[str, object]:
+    return {"sku": sku, **level._asdict()}
 
 
-def _order_columns(orders: Mapping[UUID, Order], order_ids: set[UUID]) -> list[list[object]]:
-    rows = ((order_id, *orders[order_id][:2], _written(orders[order_id].lines)) for order_id in order_ids)
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _written(lines: Mapping[str, Pieces]) -> str:
-    return msgspec.json.encode(lines).decode()
+def _order(order_id: UUID, order: Order) -> Mapping[str, object]:
+    return {"order_id": order_id, "order_version": order.version, "state": order.state, "lines": order.lines}
