@@ -62,7 +62,7 @@ async def open_dead_letters(
     schemas = SchemaLookup(Registry(settings.registry_url).schema)
     codec = await asyncio.to_thread(load_public_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
     async with await connect(settings.postgres_url) as connection:
-        yield DeadLetters(connection, codec, schemas, subscriptions)
+        yield DeadLetters(settings, connection, codec, schemas, subscriptions)
 
 
 class DeadLetters:
@@ -70,11 +70,13 @@ class DeadLetters:
 
     def __init__(
         self,
+        settings: Settings,
         connection: Connection,
         codec: PublicCodec,
         schemas: SchemaLookup,
         subscriptions: Mapping[str, Subscription],
     ) -> None:
+        self._settings = settings
         self._connection = connection
         self._codec = codec
         self._schemas = schemas
@@ -161,7 +163,7 @@ class DeadLetters:
             raise opened.error
         if await inbox.known(self._connection, subscriber, [opened.delivery]):
             return
-        taken = await handle(self._connection, self._subscriptions[subscriber], [opened])
+        taken = await handle(self._connection, self._subscriptions[subscriber], [opened], self._settings)
         await inbox.enter(self._connection, subscriber, taken, unpublished=True)
 
 
