@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from eventlog.messages import Message
+from eventlog.settings import Settings
 from schemas.topics import (
     INVENTORY_REJECTED,
     INVENTORY_RESERVED,
@@ -20,7 +21,7 @@ from subscribers.inventory.stock import Answer, Stock
 from subscribers.subscription import Subscription
 
 
-async def handle(connection: Connection, messages: Sequence[Message]) -> Sequence[Answer]:
+async def handle(connection: Connection, messages: Sequence[Message], _settings: Settings) -> Sequence[Answer]:
     """Take `messages` in, in their order; whether the lines of each order are reserved, where one asks."""
     events = [message.event for message in messages]
     loaded = await tables.load(connection, events)

@@ -67,7 +67,7 @@ def opened(events: Sequence[Any]) -> list[Opened]:
 
 
 async def taken(connection: Connection, *events: Any) -> Batch:
-    return await take(connection, INVENTORY, opened(events), most_parked=1)
+    return await take(connection, INVENTORY, opened(events), Settings(_env_file=None))
 
 
 async def test_a_batch_is_answered_and_kept(connection: Connection) -> None:
