@@ -18,9 +18,10 @@ _OPTIONS = "-c timezone=UTC -c statement_timeout=5s -c idle_in_transaction_sessi
 
 _COLUMNS = "received, available, reserved, shipped, unstocked"
 _ONE = f"SELECT {_COLUMNS} FROM inventory.levels WHERE sku = %s"
+# No character of a sku sorts behind "~".
 _PAGE = f"""
     SELECT sku, {_COLUMNS} FROM inventory.levels
-    WHERE sku > %(after)s AND sku ^@ %(prefix)s ORDER BY sku LIMIT %(limit)s
+    WHERE sku > %(after)s AND sku >= %(prefix)s AND sku < %(prefix)s::text || '~' ORDER BY sku LIMIT %(limit)s
 """
 _MAKE = "INSERT INTO inventory.levels (sku) VALUES (%s) ON CONFLICT DO NOTHING"
 _KNOWN = f"SELECT kind, quantity, reason, {_COLUMNS} FROM inventory.movements WHERE sku = %s AND idempotency_key = %s"

@@ -79,7 +79,7 @@ class Stock:
         self.orders = dict(orders)
 
     def take(self, event: PublicEvent) -> Answer:
-        """Do what `event` asks for; what to answer. Raises ValueError for an event that is none of the stock's."""
+        """Do what `event` asks for; what to answer. Raises ValueError for an event that nothing can be done about."""
         match event:
             case OrderPlaced() | OrderChanged():
                 return self._reserve(event)
@@ -175,5 +175,7 @@ def corrected(level: Level, before: Pieces, wanted: int, returned: int) -> tuple
 def _added_up(lines: Iterable[Line | ReturnedLine]) -> dict[str, int]:
     pieces: dict[str, int] = {}
     for line in lines:
+        if line.quantity < 1:
+            raise ValueError(f"{line.quantity} pieces of {line.sku} can be neither ordered nor returned")
         pieces[line.sku] = pieces.get(line.sku, 0) + line.quantity
     return pieces

@@ -165,6 +165,14 @@ def test_no_more_comes_back_than_left() -> None:
     assert held.levels["TEA"] == Level(5, 5)
 
 
+@pytest.mark.parametrize("quantity", [0, -1])
+def test_a_quantity_that_is_none_is_refused(quantity: int) -> None:
+    with pytest.raises(ValueError, match="pieces of TEA"):
+        stock(TEA=5).take(placed(ORDER, ("TEA", quantity)))
+    with pytest.raises(ValueError, match="pieces of TEA"):
+        stock(TEA=5).take(returned(ORDER, 6, {"TEA": quantity}))
+
+
 def test_an_event_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="no use for OrderConfirmed"):
         stock().take(told_of(OrderConfirmed, ORDER, 2))

@@ -111,6 +111,16 @@ async def test_a_sku_that_was_never_received_is_short_and_may_still_be_shipped(c
     assert (await held(connection)).levels == {"MUG": Level(2, 0, 0, 2, unstocked=2)}
 
 
+async def test_an_order_that_makes_no_sense_is_parked_alone(connection: Connection) -> None:
+    await receive(connection, TEA=5)
+    good, bad, worse = uuid4(), uuid4(), uuid4()
+    lines = [placed(good, ("TEA", 2)), placed(bad, ("TEA", -2)), placed(worse, ("\0", 1))]
+    batch = await taken(connection, *lines, told_of(OrderCancelled, bad, 2))
+    assert [message.event for message in batch.answers] == [InventoryReserved(good, 1)]
+    assert [one.delivery.order_id for one in batch.parked] == [bad, worse, bad]
+    assert (await held(connection)).levels == {"TEA": Level(5, 3, 2)}
+
+
 async def test_postgres_refuses_what_does_not_add_up(connection: Connection) -> None:
     for change in ("available = -1, received = -1", "received = 1", "reserved = 1"):
         await connection.execute("INSERT INTO inventory.levels (sku) VALUES ('TEA') ON CONFLICT DO NOTHING")
