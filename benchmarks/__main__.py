@@ -20,6 +20,7 @@ from benchmarks import (
     handover,
     http_commands,
     http_latency,
+    inventory,
     live_view,
     log_and_back,
     older_events,
@@ -60,6 +61,7 @@ _MODULES = (
     rebuild,
     log_and_back,
     older_events,
+    inventory,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

@@ -1,4 +1,4 @@
-"""What must last in Postgres: the views' positions, generations and parked events. Their workers make the views."""
+"""What must last in Postgres: positions, generations, parked events, the stock. Their workers make the views."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,8 @@
 """The subscribers that there are."""
 
+from subscribers.inventory.subscription import INVENTORY
 from subscribers.order_process.subscription import ORDER_PROCESS
 from subscribers.subscription import Subscription
 
-_ALL: tuple[Subscription, ...] = (ORDER_PROCESS,)
+_ALL: tuple[Subscription, ...] = (INVENTORY, ORDER_PROCESS)
 SUBSCRIPTIONS = {one.name: one for one in _ALL}

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from eventlog.messages import Message
 from schemas import public_events
@@ -25,8 +24,8 @@ _KNOWN = """
 _ENTER = """
     INSERT INTO subscribers.inbox (subscriber, event_id, topic, partition, "offset", answer, unpublished)
     SELECT %s, new.*, %s AND new.answer IS NOT NULL
-    FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[], %s::jsonb[])
-        AS new (event_id, topic, partition, "offset", answer)
+    FROM jsonb_to_recordset(%s::jsonb)
+        AS new (event_id text, topic text, partition int, "offset" bigint, answer jsonb)
     ON CONFLICT DO NOTHING
 """
 _UNPUBLISHED = """
@@ -61,15 +60,8 @@ async def known(
 
 async def enter(connection: Connection, subscriber: str, taken: Sequence[Taken], *, unpublished: bool = False) -> None:
     """Note `taken`; its answers as still to be published, if so. Raises TakenMeanwhile."""
-    places = [one.delivery.place for one in taken]
-    columns = [
-        [one.delivery.event_id for one in taken],
-        [topic for topic, _, _ in places],
-        [partition for _, partition, _ in places],
-        [offset for _, _, offset in places],
-        [Jsonb(_written(one.answer)) if one.answer else None for one in taken],
-    ]
-    cursor = await connection.execute(_ENTER, [subscriber, unpublished, *columns])
+    rows = [_row(one) for one in taken]
+    cursor = await connection.execute(_ENTER, [subscriber, unpublished, msgspec.json.encode(rows).decode()])
     if cursor.rowcount != len(taken):
         raise TakenMeanwhile("another process of this subscriber takes the same events in")
 
@@ -110,10 +102,15 @@ class _Stored(msgspec.Struct, frozen=True):
         return Message(self.event_id, self.topic, self.time, event, *about)
 
 
-def _written(message: Message) -> dict[str, Any]:
+def _row(taken: Taken) -> Mapping[str, object]:
+    topic, partition, offset = taken.delivery.place
+    place = {"topic": topic, "partition": partition, "offset": offset}
+    return {"event_id": taken.delivery.event_id, **place, "answer": taken.answer and _written(taken.answer)}
+
+
+def _written(message: Message) -> _Stored:
     fields = message._asdict() | {"event": msgspec.to_builtins(message.event)}
-    written: dict[str, Any] = msgspec.to_builtins(_Stored(type(message.event).__name__, **fields))
-    return written
+    return _Stored(type(message.event).__name__, **fields)
 
 
 def _read(answer: Any) -> Message | None:
