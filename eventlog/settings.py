@@ -143,9 +143,20 @@ class Settings(BaseSettings):
     )
     smtp_username: str = Field("", description="login at the mail server; none without")
     smtp_password: str = Field("", repr=False, description="its password")
-    mail_from: str = Field("orderlog <orders@example.com>", description="sender of the mails")
-    mails_per_second: float = Field(50.0, gt=0, description="mails an email service sends at most")
-    mail_attempts: int = Field(8, ge=1, description="a mail that failed so often is set aside as a dead letter")
+    mail_from: str = Field(
+        "orderlog <orders@example.com>",
+        pattern=r"^([^<>@,;:\x00-\x1f]*<[!-;=?A-~]+@[!-;=?A-~]+>|[!-;=?A-~]+@[!-;=?A-~]+)$",
+        description="sender of the mails: an address, or a name and the address in <>; in ASCII",
+    )
+    mails_per_second: float = Field(50.0, ge=0.2, description="mails an email service sends at most")
+    mail_attempts: int = Field(
+        12, ge=1, description="a mail that failed so often is a dead letter; 12 times take over half an hour"
+    )
+    mailbox_host: str = Field("127.0.0.1", description="address the local mailbox listens on")
+    mailbox_port: int = Field(8025, ge=0, le=65535, description="port of the mailbox's page; 0 picks a free one")
+    mailbox_smtp_port: int = Field(
+        1025, ge=0, le=65535, description="port that the mailbox takes mails on; 0 picks a free one"
+    )
 
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
     cache_dir: Path | None = Field(
