@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     order_process_port: int = Field(
         8006, ge=0, le=65535, description="health port of the order process manager; 0 picks a free one"
     )
+    subscriber_port: int = Field(
+        0, ge=0, le=65535, description="port of a subscriber that has none of its own; 0 picks a free one"
+    )
     email_port: int = Field(8007, ge=0, le=65535, description="health port of the email service; 0 picks a free one")
     worker_advertised_url: str = Field(
         "", description="URL the query API reaches this sales worker at; default from host and port"
@@ -177,5 +180,5 @@ class Settings(BaseSettings):
         return self.topic_prefix + name
 
     def subscriber_port_of(self, subscriber: str) -> int:
-        """The port that `subscriber` listens on; 0 for one that has no setting: any free one."""
-        return int(getattr(self, f"{subscriber}_port", 0))
+        """The port that `subscriber` listens on."""
+        return int(getattr(self, f"{subscriber}_port", self.subscriber_port))

@@ -80,6 +80,11 @@ def _dead_letters(name: str, owner: str, of: str) -> Topic:
     )
 
 
+def dead_letters_of(subscriber: str) -> Topic:
+    """The dead letter topic of a subscriber; one line in the catalogue for each."""
+    return _dead_letters(f"{subscriber}.dlq", f"subscribers/{subscriber}", "its topics")
+
+
 ORDER_EVENTS = Topic(
     name="order.events",
     owner="command_side",
@@ -166,9 +171,9 @@ INVENTORY_REJECTED = _public(
     "inventory.rejected", "InventoryRejected", "The order's lines are not all in stock.", (_PROCESS,), _INVENTORY
 )
 
-INVENTORY_DLQ = _dead_letters("inventory.dlq", _INVENTORY, "its topics")
-ORDER_PROCESS_DLQ = _dead_letters("order_process.dlq", _PROCESS, "its topics")
-EMAIL_DLQ = _dead_letters("email.dlq", _EMAIL, "its topics")
+INVENTORY_DLQ = dead_letters_of("inventory")
+ORDER_PROCESS_DLQ = dead_letters_of("order_process")
+EMAIL_DLQ = dead_letters_of("email")
 
 # Not in the catalogue: it is there only while `orderlog log restore` has not finished.
 ORDER_EVENTS_RESTORING = Topic(
@@ -204,11 +209,3 @@ CATALOGUE: tuple[Topic, ...] = (
     ORDER_PROCESS_DLQ,
     EMAIL_DLQ,
 )
-
-
-def by_name(name: str) -> Topic:
-    """The topic of the catalogue that is called so. Raises LookupError."""
-    for topic in CATALOGUE:
-        if topic.name == name:
-            return topic
-    raise LookupError(f"there is no topic {name!r} in schemas/topics.py")

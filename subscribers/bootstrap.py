@@ -10,7 +10,6 @@ from eventlog.settings import Settings
 from schemas.errors import BadInput
 from schemas.publish import load_public_codec
 from schemas.registry import Registry
-from schemas.topics import by_name
 from service.schema_lookup import SchemaLookup
 from service.serving import run_app
 from service.sockets import listen
@@ -37,13 +36,19 @@ def run(name: str, settings: Settings) -> None:
     """
     if name not in SUBSCRIPTIONS:
         raise UnknownSubscriber(f"there is no subscriber {name!r}; there is: {', '.join(SUBSCRIPTIONS)}")
+    run_subscription(SUBSCRIPTIONS[name], settings)
+
+
+def run_subscription(subscription: Subscription, settings: Settings) -> None:
+    """As `run`, of a subscription whether or not it is in the catalogue."""
+    name = subscription.name
     listener = listen(settings.subscriber_host, settings.subscriber_port_of(name))
-    run_app(build_app(SUBSCRIPTIONS[name], settings, listener), listener, f"subscriber-{name}", settings)
+    run_app(build_app(subscription, settings, listener), listener, f"subscriber-{name}", settings)
 
 
 def build_app(subscription: Subscription, settings: Settings, listener: socket.socket) -> FastAPI:
     """The subscriber that `settings` describe, as the application that runs it."""
-    topics = [*subscription.topics, *subscription.publishes, by_name(subscription.dead_letters)]
+    topics = [*subscription.topics, *subscription.publishes, subscription.dead_letters]
     asyncio.run(topic_admin.require(settings, *topics))
     schemas = SchemaLookup(Registry(settings.registry_url, _LOOKUP_PATIENCE_S).schema)
     codec = load_public_codec(settings.registry_url, settings.topic_prefix, subscription.publishes, lookup=schemas)

@@ -22,4 +22,4 @@ def notice(subscription: Subscription, one: SetAside) -> Outgoing:
     }
     headers = [*delivery.headers, *((name, value.encode()) for name, value in told.items())]
     value = delivery.value if delivery.value and len(delivery.value) <= _MOST_BYTES else b""
-    return Outgoing(subscription.dead_letters, delivery.key, value, headers)
+    return Outgoing(subscription.dead_letters.name, delivery.key, value, headers)

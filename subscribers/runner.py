@@ -110,11 +110,14 @@ class Runner:
             async with self._database.connection() as connection:
                 return await take(connection, self._subscription, opened, self._settings.max_parked_orders)
 
+        async def with_schemas() -> Batch:
+            return await self._schemas.around(attempt)
+
         async def between() -> None:
             nonlocal ours
             ours = ours.only(await feed.keep_alive())
 
-        batch = await self._persistently(lambda: self._schemas.around(attempt), between)
+        batch = await self._persistently(with_schemas, between)
         return ours, batch
 
     async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[None]]) -> T:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from eventlog.messages import Message
 from eventlog.settings import Settings
 from schemas.public_events import PublicEvent
-from schemas.topics import Topic
+from schemas.topics import Topic, dead_letters_of
 from service.database import Connection
 from subscribers.outbox import Perform
 
@@ -50,9 +50,9 @@ class Subscription:
     router: APIRouter | None = None
 
     @property
-    def dead_letters(self) -> str:
-        """The topic of its dead letters, by its name in the catalogue."""
-        return f"{self.name}.dlq"
+    def dead_letters(self) -> Topic:
+        """The topic of its dead letters."""
+        return dead_letters_of(self.name)
 
     def topic_of(self, event: PublicEvent) -> str:
         """Where an answer goes. Raises LookupError for one that it does not say it publishes."""

@@ -12,11 +12,11 @@ from projections.generations import Generation
 from projections.orders.view import OrdersView
 from projections.parking_records import ParkedEvent, Selection, select_parked
 from projections.parking_redrive import Parking
-from service.schema_lookup import SchemaLookup
 from schemas.avro import Schema
 from schemas.codec import EVENT_NAMES, Codec
 from schemas.events import LineAdded, OrderConfirmed, OrderEvent
 from service.database import Connection
+from service.schema_lookup import SchemaLookup
 from tests.projections.histories import history, placed
 from tests.projections.records import Record, records
 from tests.projections.refold import folded, view

@@ -7,10 +7,10 @@ from psycopg import errors
 
 from eventlog.positions import Position
 from projections.failures import Hole, TooManyParked, judge
-from service.schema_lookup import SchemaWanted
 from projections.view import EventFailed
 from schemas.codec import DecodeError
 from schemas.registry import RegistryUnavailable
+from service.schema_lookup import SchemaWanted
 from service.verdicts import Park, Retry, Stop
 
 PASSING = (
