@@ -17,7 +17,8 @@ _IN_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 _DIGITS = dict.fromkeys(_WITHOUT_MINOR_UNIT.split(), 0) | dict.fromkeys(_IN_THOUSANDTHS.split(), 3)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 # A dot-atom on both sides (RFC 5322), in any script (RFC 6531): quoted local parts and address literals are refused.
-_ADDRESS = re.compile(r"""([^\s@<>()\[\],;:\\"]+)@([^\s@<>()\[\],;:\\"]+)""")
+_PART = r"""([^\s\x00-\x1f\x7f@<>()\[\],;:\\"]+)"""
+_ADDRESS = re.compile(f"{_PART}@{_PART}")
 _TEMPLATES = Environment(
     loader=PackageLoader("subscribers.email"),
     autoescape=select_autoescape(["html.j2"], default=False),
@@ -58,7 +59,7 @@ class Facts:
 
 
 def letter(kind: Kind, facts: Facts, sender: str) -> EmailMessage:
-    """The mail, whose Message-ID is the same for the same event. Raises ValueError when nobody can write to the address.
+    """The mail, with a Message-ID that is the event's. Raises ValueError when the address cannot be written to.
 
     The error does not tell the address: it gets into logs.
     """

@@ -21,7 +21,7 @@ class Deferred(Exception):
 
 
 class Unreachable(Exception):
-    """No mail can be sent now: no connection, no TLS, no login, or not from this sender. It says nothing about the mail."""
+    """No mail can be sent now: no connection, TLS or login, or not from this sender. It says nothing about the mail."""
 
 
 class Sender:
@@ -48,8 +48,8 @@ class Sender:
         try:
             async with asyncio.timeout(WITHIN_S):
                 await self._connect()
-                await self._send(mail)
                 self._used = time.monotonic()
+                await self._send(mail)
         except TimeoutError:
             self.close()
             raise Unreachable(f"the mail server {self._server} does not answer within {WITHIN_S:g} s") from None
