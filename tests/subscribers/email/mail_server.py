@@ -14,7 +14,7 @@ from eventlog.settings import Settings
 class MailServer:
     """Use as an async context manager. `parameters` are aiosmtpd's.
 
-    Recipients that begin with 450 or 550 get that answer, all senders `no_sender`, and others 450 `defer` times at first.
+    Recipients that begin with 450 or 550 get that answer, others 450 for `defer` times, and all senders `no_sender`.
     """
 
     def __init__(self, *, port: int = 0, ssl: Any = None, **parameters: Any) -> None:

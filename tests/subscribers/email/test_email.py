@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +13,6 @@ import migrations
 from eventlog.messages import Message
 from eventlog.settings import Settings
 from schemas import public_events as told
-from schemas.events import Address, Contact
 from schemas.public_events import PublicEvent
 from service.database import Connection, connect
 from subscribers import outbox
@@ -23,11 +21,10 @@ from subscribers.deliveries import Delivery, Opened
 from subscribers.email.subscription import EMAIL
 from subscribers.metrics import Metrics
 from subscribers.taking import take
-from tests.kit.subscribers import placed, told_of
+from tests.kit.subscribers import told_of
 from tests.kit.worlds import eventually
 from tests.subscribers.email.mail_server import MailServer
-
-ANN = Contact("ann@example.com", Address("Ann", "", "", "", "GB"))
+from tests.subscribers.email.orders import ANN, whole
 
 
 @pytest.fixture
@@ -42,13 +39,6 @@ async def connection(settings: Settings) -> AsyncIterator[Connection]:
 async def server() -> AsyncIterator[MailServer]:
     async with MailServer(enable_SMTPUTF8=True) as server:
         yield server
-
-
-def whole(order_id: UUID, version: int = 1, contact: Contact | None = ANN, **fields: Any) -> PublicEvent:
-    order: PublicEvent = replace(
-        placed(order_id, version=version, changed=version > 1), personal_data=contact, **fields
-    )
-    return order
 
 
 def opened(*events: PublicEvent) -> Sequence[Opened]:
@@ -160,6 +150,15 @@ async def test_refused_deferred_and_unwritable_end_as_dead_letters_and_others_go
     assert attempts == [(2,)]
 
 
+async def test_a_deferred_mail_goes_later(connection: Connection, settings: Settings, server: MailServer) -> None:
+    order = uuid4()
+    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderCancelled, order, 2)), 10)
+    server.defer = 1
+    assert await delivered(connection, server.settings(settings)) == {order: "done: "}
+    assert await rows(connection, "SELECT attempts FROM subscribers.outbox") == [(1,)]
+    assert len(server.taken) == 1
+
+
 async def test_while_the_server_is_away_nothing_counts_as_an_attempt_and_then_all_go(
     connection: Connection, settings: Settings, server: MailServer
 ) -> None:
@@ -170,7 +169,7 @@ async def test_while_the_server_is_away_nothing_counts_as_an_attempt_and_then_al
     running = asyncio.create_task(delivered(connection, server.settings(settings, mail_attempts=1)))
     refused = "SELECT 1 FROM subscribers.outbox WHERE reason LIKE '%ORDERLOG_MAIL_FROM%550 not from you'"
     await eventually(lambda: _some(connection, refused))
-    server.no_sender, server.defer = "", 0
+    server.no_sender = ""
     states = await running
     assert set(states.values()) == {"done: "}
     assert sorted(str(mail["Subject"]).split()[2] for mail in server.taken) == sorted(str(order) for order in orders)
@@ -199,9 +198,3 @@ async def test_a_database_that_is_away_is_waited_for(settings: Settings, server:
     task = outbox.Task("mail:e", "e", uuid4(), {"kind": "confirmed", "at": datetime.now(UTC).isoformat(), "since": 1})
     async with effects.open(away) as perform:
         assert isinstance(await perform(task), outbox.Unavailable)
-
-
-def test_migrations_can_be_taken_back(settings: Settings) -> None:
-    migrations.upgrade(settings.postgres_url)
-    with psycopg.connect(settings.postgres_url) as connection:
-        assert connection.execute("SELECT count(*) FROM email.contacts").fetchone() == (0,)
