@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from cli import admin, dlq, log, services, stack
+from cli import admin, log, services, stack
+from cli.dlq.verbs import dlq
 from cli.errors import explained
 from cli.order_import.verb import import_orders
 from cli.rebuild import verb as rebuild
@@ -32,7 +33,7 @@ app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluste
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)
 app.add_typer(log.log, name="log", rich_help_panel="Looking at it")
 app.command("verify", rich_help_panel="Looking at it")(verify)
-app.add_typer(dlq.dlq, name="dlq", rich_help_panel="Looking at it")
+app.add_typer(dlq, name="dlq", rich_help_panel="Looking at it")
 app.command("config", rich_help_panel="Looking at it")(admin.config)
 
 

@@ -47,7 +47,7 @@ log = structlog.get_logger()
 _STOP_TIMEOUT_S = 20.0
 _LOOKUP_PATIENCE_S = 1.0  # a schema that cannot be had now is asked for again with the batch that needs it
 # Faust's services log under the module of their class, which for those derived here is ours.
-_CHATTY = ("projections.transport", "projections.health", "projections.fenced_table", "httpx")
+_CHATTY = ("projections.transport", "projections.health", "projections.fenced_table")
 
 
 class UnknownProjection(BadInput):

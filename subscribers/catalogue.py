@@ -1,7 +1,8 @@
 """The subscribers that there are."""
 
 from subscribers.email.subscription import EMAIL
+from subscribers.order_process.subscription import ORDER_PROCESS
 from subscribers.subscription import Subscription
 
-_ALL: tuple[Subscription, ...] = (EMAIL,)
+_ALL: tuple[Subscription, ...] = (ORDER_PROCESS, EMAIL)
 SUBSCRIPTIONS = {one.name: one for one in _ALL}

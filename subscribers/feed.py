@@ -202,7 +202,9 @@ class Feed:
 
     def _delivery(self, message: KafkaMessage) -> Delivery:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None and partition is not None and offset is not None  # it has no error
+        assert topic is not None  # it has no error
+        assert partition is not None
+        assert offset is not None
         told: Any = message.headers() or ()
         headers = tuple((name, value or b"") for name, value in told)
         _, timestamp = message.timestamp()

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from eventlog.settings import Settings
 from service import problems
 from service.bodies import JsonBodies
+from subscribers import parked_pages
 from subscribers.deliverer import Deliverer
 from subscribers.metrics import Metrics
 from subscribers.runner import Runner
@@ -50,9 +51,10 @@ def create_app(settings: Settings, subscription: Subscription, parts: Parts) -> 
             await asyncio.gather(*tasks, return_exceptions=True)
 
     app = FastAPI(title=f"orderlog {subscription.name}", version="1", lifespan=lifespan)
-    app.state.settings, app.state.parts = settings, parts
+    app.state.settings, app.state.subscription, app.state.parts = settings, subscription, parts
     app.add_middleware(JsonBodies, max_bytes=settings.max_body_bytes)
     app.include_router(router)
+    app.include_router(parked_pages.router)
     if subscription.router:
         app.include_router(subscription.router)
     problems.install(app)

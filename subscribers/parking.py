@@ -31,8 +31,8 @@ _COUNT_HELD = f"""
     WHERE subscriber = %s AND {STILL_PARKED}
 """
 _INSERT = """
-    INSERT INTO subscribers.parked (subscriber, event_id, topic, partition, "offset", order_id, timestamp_ms, key, value,
-        headers, state, reason, traceback, attempts)
+    INSERT INTO subscribers.parked (subscriber, event_id, topic, partition, "offset", order_id, timestamp_ms, key,
+        value, headers, state, reason, traceback, attempts)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 

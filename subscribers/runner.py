@@ -108,7 +108,7 @@ class Runner:
             nonlocal ours
             opened = [open_delivery(self._codec, delivery) for delivery in ours.deliveries]
             async with self._database.connection() as connection:
-                return await take(connection, self._subscription, opened, self._settings.max_parked_orders)
+                return await take(connection, self._subscription, opened, self._settings)
 
         async def with_schemas() -> Batch:
             return await self._schemas.around(attempt)

@@ -14,7 +14,7 @@ from service.database import Connection
 from subscribers.outbox import Perform
 
 Answer = PublicEvent | None
-Handle = Callable[[Connection, Sequence[Message]], Awaitable[Sequence[Answer]]]
+Handle = Callable[[Connection, Sequence[Message], Settings], Awaitable[Sequence[Answer]]]
 """Takes messages in, in their order, inside the transaction that also notes them as taken; an answer for each.
 
 What it raises is judged (subscribers/failures.py): an error of Postgres that passes is waited out, any other is
@@ -67,7 +67,7 @@ def one_by_one(handlers: HandleOne | Mapping[Topic, HandleOne]) -> Handle:
     """A handler of messages from one for each topic, or from one for all."""
     by_topic = {topic.name: handler for topic, handler in handlers.items()} if isinstance(handlers, Mapping) else None
 
-    async def handle(connection: Connection, messages: Sequence[Message]) -> Sequence[Answer]:
+    async def handle(connection: Connection, messages: Sequence[Message], _settings: Settings) -> Sequence[Answer]:
         answers: list[Answer] = []
         for message in messages:
             handler = handlers if by_topic is None else by_topic[message.topic]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from eventlog.messages import Message
+from eventlog.settings import Settings
 from service.database import Connection
 from subscribers import inbox, parking
 from subscribers.deliveries import Opened
@@ -27,7 +28,9 @@ class Batch:
         self.repeated = 0
 
 
-async def take(connection: Connection, subscription: Subscription, opened: Sequence[Opened], most_parked: int) -> Batch:
+async def take(
+    connection: Connection, subscription: Subscription, opened: Sequence[Opened], settings: Settings
+) -> Batch:
     """Take `opened` in, each exactly once; safe to repeat, and its answers are then the same.
 
     Raises what `judge` (subscribers/failures.py) calls passing, or a reason to stop; nothing has changed then.
@@ -52,9 +55,9 @@ async def take(connection: Connection, subscription: Subscription, opened: Seque
                     batch.answers.append(answer)
             else:
                 fresh[delivery.event_id] = one
-        taken, parked = await _handle(connection, subscription, list(fresh.values()), held)
+        taken, parked = await _handle(connection, subscription, list(fresh.values()), held, settings)
         await inbox.enter(connection, name, taken)
-        await parking.park(connection, name, parked, most_parked)
+        await parking.park(connection, name, parked, settings.max_parked_orders)
     batch.taken = len(taken)
     batch.answers += [one.answer for one in taken if one.answer]
     batch.parked += parked
@@ -62,13 +65,13 @@ async def take(connection: Connection, subscription: Subscription, opened: Seque
 
 
 async def _handle(
-    connection: Connection, subscription: Subscription, fresh: Sequence[Opened], held: set[UUID]
+    connection: Connection, subscription: Subscription, fresh: Sequence[Opened], held: set[UUID], settings: Settings
 ) -> tuple[list[Taken], list[SetAside]]:
     """Handle what can be handled: all at once if that works, else one by one, each order up to what fails."""
     readable = [one for one in fresh if one.message and one.delivery.order_id not in held]
     if len(readable) == len(fresh):
         try:
-            return await handle(connection, subscription, readable), []
+            return await handle(connection, subscription, readable, settings), []
         except Exception as error:
             if not is_fault(error):
                 raise
@@ -81,7 +84,7 @@ async def _handle(
         try:
             if one.error:
                 raise one.error
-            taken += await handle(connection, subscription, [one])
+            taken += await handle(connection, subscription, [one], settings)
         except Exception as error:
             if not is_fault(error):
                 raise
@@ -90,13 +93,15 @@ async def _handle(
     return taken, parked
 
 
-async def handle(connection: Connection, subscription: Subscription, opened: Sequence[Opened]) -> list[Taken]:
+async def handle(
+    connection: Connection, subscription: Subscription, opened: Sequence[Opened], settings: Settings
+) -> list[Taken]:
     """Hand messages to the subscriber, all or none of them; with their answers."""
     messages = [one.message for one in opened if one.message]
     if not messages:
         return []
     async with connection.transaction():
-        answers = await subscription.handle(connection, messages)
+        answers = await subscription.handle(connection, messages, settings)
     now = datetime.now(UTC)
     answered = zip(opened, messages, answers, strict=True)
     return [Taken(one.delivery, _message(subscription, message, answer, now)) for one, message, answer in answered]

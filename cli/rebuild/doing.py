@@ -27,13 +27,13 @@ from projections.rebuild import verbs
 from projections.rebuild.building import Built
 from projections.rebuild.one_order import Remake
 from projections.rebuild.verbs import Rebuilds
-from service.schema_lookup import SchemaLookup
 from projections.table_view import AnyView, TableView
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
 from schemas.topics import ORDER_EVENTS
 from service import logs
+from service.schema_lookup import SchemaLookup
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventlog.messages import Message
+from eventlog.settings import Settings
 from schemas.public_events import OrderCancelled, OrderConfirmed, OrderRejected, OrderShipped, WholeOrder
 from schemas.topics import (
     ORDER_CANCELLED,
@@ -21,13 +22,13 @@ from subscribers.email.mailing import AT_ONCE, open_mailing
 from subscribers.outbox import Task
 from subscribers.subscription import Answer, Effects, Subscription
 
-_NAME = "email"
+NAME = "email"
 
 
-async def handle(connection: Connection, messages: Sequence[Message]) -> Sequence[Answer]:
+async def handle(connection: Connection, messages: Sequence[Message], _settings: Settings) -> Sequence[Answer]:
     """Keep the contacts, and put down the mails that are owed: one for each event."""
     await contacts.note(connection, [one.event for one in messages if isinstance(one.event, WholeOrder)])
-    await outbox.put(connection, _NAME, [task for one in messages if (task := mail_of(one))])
+    await outbox.put(connection, NAME, [task for one in messages if (task := mail_of(one))])
     return [None] * len(messages)
 
 
@@ -55,7 +56,7 @@ def mail_of(message: Message) -> Task | None:
 
 
 EMAIL = Subscription(
-    name=_NAME,
+    name=NAME,
     topics=(ORDER_PLACED, ORDER_CHANGED, ORDER_CONFIRMED, ORDER_REJECTED, ORDER_CANCELLED, ORDER_SHIPPED),
     handle=handle,
     effects=Effects(open=open_mailing, at_once=AT_ONCE, attempts=lambda settings: settings.mail_attempts),

@@ -95,7 +95,7 @@ async def test_each_event_has_one_mail_with_the_newest_contact_however_often_and
         told_of(told.OrderCancelled, order, 6),
     )
     for _ in range(2):
-        await take(connection, EMAIL, events, 10)
+        await take(connection, EMAIL, events, settings)
     await delivered(connection, server.settings(settings))
     found = {(mail["To"], mail["Subject"].rpartition(" ")[2]) for mail in server.taken}
     assert found == {
@@ -114,12 +114,12 @@ async def test_a_mail_waits_for_the_order_as_it_was_confirmed(
     connection: Connection, settings: Settings, server: MailServer
 ) -> None:
     order = uuid4()
-    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderConfirmed, order, 3)), 10)
+    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderConfirmed, order, 3)), settings)
     running = asyncio.create_task(delivered(connection, server.settings(settings)))
     told_so = "SELECT 1 FROM subscribers.outbox WHERE reason LIKE 'the order as of its version 2 is not known yet'"
     await eventually(lambda: _some(connection, told_so))
     assert server.taken == []
-    await take(connection, EMAIL, opened(whole(order, 2, total=500)), 10)
+    await take(connection, EMAIL, opened(whole(order, 2, total=500)), settings)
     await soon(connection)
     assert await running == {order: "done: "}
     assert [mail["To"] for mail in server.taken] == ["Ann <ann@example.com>"]
@@ -137,7 +137,7 @@ async def test_refused_deferred_and_unwritable_end_as_dead_letters_and_others_go
     contacts = {order: replace(ANN, email=email) if email else None for order, email in orders.items()}
     events = [whole(order, 1, contact) for order, contact in contacts.items()]
     events += [told_of(told.OrderConfirmed, order, 2) for order in orders]
-    await take(connection, EMAIL, opened(*events), 10)
+    await take(connection, EMAIL, opened(*events), settings)
     states = await delivered(connection, server.settings(settings, mail_attempts=2))
     assert {orders[order]: state for order, state in states.items()} == {
         "550@example.com": "dead: the mail server says 550 <…>: no",
@@ -152,7 +152,7 @@ async def test_refused_deferred_and_unwritable_end_as_dead_letters_and_others_go
 
 async def test_a_deferred_mail_goes_later(connection: Connection, settings: Settings, server: MailServer) -> None:
     order = uuid4()
-    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderCancelled, order, 2)), 10)
+    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderCancelled, order, 2)), settings)
     server.defer = 1
     assert await delivered(connection, server.settings(settings)) == {order: "done: "}
     assert await rows(connection, "SELECT attempts FROM subscribers.outbox") == [(1,)]
@@ -164,7 +164,7 @@ async def test_while_the_server_is_away_nothing_counts_as_an_attempt_and_then_al
 ) -> None:
     orders = [uuid4() for _ in range(20)]
     events = [whole(order) for order in orders] + [told_of(told.OrderConfirmed, order, 2) for order in orders]
-    await take(connection, EMAIL, opened(*events), 10)
+    await take(connection, EMAIL, opened(*events), settings)
     server.no_sender = "550 not from you"
     running = asyncio.create_task(delivered(connection, server.settings(settings, mail_attempts=1)))
     refused = "SELECT 1 FROM subscribers.outbox WHERE reason LIKE '%ORDERLOG_MAIL_FROM%550 not from you'"
@@ -179,7 +179,7 @@ async def test_killed_between_the_mail_and_the_note_sends_it_again_under_its_id(
     connection: Connection, settings: Settings, server: MailServer
 ) -> None:
     order = uuid4()
-    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderConfirmed, order, 2)), 10)
+    await take(connection, EMAIL, opened(whole(order), told_of(told.OrderConfirmed, order, 2)), settings)
     effects = EMAIL.effects
     assert effects
     async with effects.open(server.settings(settings)) as perform:

@@ -1,0 +1,1 @@
+"""`orderlog dlq`: what projections and subscribers could not do; redrive it, or give it up."""
