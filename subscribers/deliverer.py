@@ -94,7 +94,7 @@ class Deliverer:
         if self.waiting_for != reason:
             log.warning("outbox_waits", reason=reason)
         self.waiting_for = reason
-        await asyncio.sleep(min(0.1 * 2 ** min(self._failures, 6), _MOST_PAUSE_S))
+        await asyncio.sleep(pause_s(self._failures))
         self._failures += 1
 
     async def _pause(self) -> float:
@@ -105,6 +105,11 @@ class Deliverer:
         except psycopg.OperationalError:
             return _LOOK_EVERY_S
         return _LOOK_EVERY_S if due_s is None else min(max(due_s, 0.01), _LOOK_EVERY_S)
+
+
+def pause_s(failures: int) -> float:
+    """How long nothing is tried after so many failures in a row before this one: 0.1 s, 0.2 s, … at most 5 s."""
+    return min(0.1 * 2.0 ** min(failures, 10), _MOST_PAUSE_S)  # an outage of hours has failures without end
 
 
 async def _to_its_end(work: Coroutine[None, None, T]) -> T:

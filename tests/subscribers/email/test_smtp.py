@@ -105,6 +105,15 @@ async def test_a_connection_that_idled_is_made_anew(monkeypatch: pytest.MonkeyPa
         sender.close()
 
 
+async def test_nothing_is_sent_in_the_clear_to_a_server_without_starttls() -> None:
+    async with MailServer() as server:
+        sender = Sender(server.settings(smtp_security="starttls", smtp_username="ann", smtp_password="secret"))
+        with pytest.raises(Unreachable):
+            await sender.send(mail("ann@example.com"))
+        assert server.taken == []
+        sender.close()
+
+
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_a_certificate_nobody_vouches_for_is_refused_and_a_trusted_one_logs_in(
     security: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
