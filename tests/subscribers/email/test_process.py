@@ -15,11 +15,12 @@ import pytest
 from msgspec.structs import replace
 
 from eventlog.settings import Settings
+from local_stack import preparing
 from schemas import public_events as told
 from subscribers.email.mailing import AT_ONCE
 from tests.kit.mailbox import MailboxProcess
 from tests.kit.subscribers import PublicTopics, Subscriber, told_of
-from tests.kit.worlds import eventually
+from tests.kit.worlds import eventually, own_postgres
 from tests.subscribers.email.orders import ANN, whole
 
 
@@ -85,15 +86,45 @@ async def test_killed_under_load_each_mail_goes_at_least_once_and_again_only_und
         email.kill()
         unlock(settings)
         email.start_only()
-    expected = {f"<{quote(f'{order}:2')}.{order}@example.com>": order for order in orders}
-    await eventually(lambda: {mail["message_id"] for mail in mailbox.mails()} >= set(expected), email)
-    mails = mailbox.mails()
-    for mail in mails:
-        assert mail["to"] == [f"{expected[mail['message_id']]}@example.com"]
-    sent = Counter(mail["message_id"] for mail in mails)
-    again = {mail_id: count - 1 for mail_id, count in sent.items() if count > 1}
-    print(f"{len(orders)} mails, {sum(again.values())} of them sent again after {kills} kills")  # noqa: T201
-    assert sum(again.values()) <= kills * AT_ONCE
+    assert await sent_again(mailbox, orders, email) <= kills * AT_ONCE
+
+
+async def test_two_share_the_mails_and_one_takes_over_when_the_other_is_killed(
+    topics: PublicTopics, mailbox: MailboxProcess, email: Subscriber, settings: Settings, tmp_path: Path
+) -> None:
+    orders = [uuid4() for _ in range(300)]
+    other = Subscriber(email.settings, tmp_path / "other.log", "email")
+    email.start()
+    other.start()
+    try:
+        topics.publish(*(event for order in orders for event in confirmed(order)))
+        await eventually(lambda: len(mailbox.mails()) > 100, email)
+        other.kill()
+        unlock(settings)
+        again = await sent_again(mailbox, orders, email)
+    finally:
+        other.stop()
+    assert again <= AT_ONCE
+
+
+async def test_the_database_is_killed_under_load(mailbox: MailboxProcess, tmp_path: Path) -> None:
+    orders = [uuid4() for _ in range(200)]
+    with own_postgres(mailbox.settings, tmp_path) as (postgres, settings):
+        await preparing.prepare(settings)
+        topics = PublicTopics(settings)
+        email = Subscriber(settings.model_copy(update={"mails_per_second": 10_000}), tmp_path / "email.log", "email")
+        email.start()
+        try:
+            topics.publish(*(event for order in orders for event in confirmed(order)))
+            await eventually(lambda: len(mailbox.mails()) > 50, email)
+            postgres.kill()
+            await eventually(lambda: not email.is_ready(), email)
+            postgres.start()
+            unlock(settings)
+            again = await sent_again(mailbox, orders, email)
+        finally:
+            email.stop()
+    assert again <= AT_ONCE
 
 
 async def test_stopped_under_load_no_mail_goes_twice(
@@ -110,6 +141,16 @@ async def test_stopped_under_load_no_mail_goes_twice(
     sent = Counter(mail["message_id"] for mail in mailbox.mails())
     assert set(sent.values()) == {1}
     assert len(sent) == len(orders)
+
+
+async def sent_again(mailbox: MailboxProcess, orders: list[UUID], email: Subscriber) -> int:
+    """Once there is a mail about each of `orders`: how many more there are, all of them repeats of these."""
+    expected = {f"<{quote(f'{order}:2')}.{order}@example.com>": order for order in orders}
+    await eventually(lambda: {mail["message_id"] for mail in mailbox.mails()} >= set(expected), email)
+    mails = mailbox.mails()
+    for mail in mails:
+        assert mail["to"] == [f"{expected[mail['message_id']]}@example.com"]
+    return len(mails) - len(orders)
 
 
 def unlock(settings: Settings) -> None:
