@@ -25,11 +25,12 @@ down: $(READY) ## stop what `make up` started
 test: lint ## run every check and test; PYTEST="-k fold" picks some
 	$(BIN)/python -m pytest $(PYTEST)
 
-lint: $(READY) ## formatting, lint, types, import rules
+lint: $(READY) ## formatting, lint, types, import rules, whether a schema breaks those before it
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/orderlog schemas check --offline
 
 bench: $(PEERS) ## measure, print a table, write benchmarks/latest.json; BENCH="writer append" picks some
 	$(BIN)/python -m benchmarks $(BENCH)

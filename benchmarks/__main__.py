@@ -22,6 +22,7 @@ from benchmarks import (
     http_latency,
     live_view,
     log_and_back,
+    older_events,
     overload,
     queries,
     rebuild,
@@ -58,6 +59,7 @@ _MODULES = (
     sales_tables,
     rebuild,
     log_and_back,
+    older_events,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

@@ -1,6 +1,8 @@
-"""`orderlog topics | schemas | migrate | config`: what a cluster needs before the services start."""
+"""`orderlog schemas | migrate | config`: what a cluster needs before the services start."""
 
 import asyncio
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,36 +11,29 @@ from rich.table import Table
 
 from cli import settings
 from cli.errors import FAILED
-from eventlog import topic_admin
+from cli.progress import counting
 from eventlog.settings import Settings
-from eventlog.topic_admin import TopicChange
 from schemas import publish
 
-topics = typer.Typer(help="The Kafka topics of the catalogue.", no_args_is_help=True)
 schemas = typer.Typer(help="The Avro schemas and the registry.", no_args_is_help=True)
 
 _TABLE_WIDTH = 160  # a narrower terminal would hide values
-_NO_CHANGES = "nothing to change: the topics are as the catalogue says"
-
-
-@topics.command()
-def plan() -> None:
-    """Show what `topics apply` would create or change."""
-    _print_changes(asyncio.run(topic_admin.plan(settings.of_running_stack())))
-
-
-@topics.command()
-def apply() -> None:
-    """Create missing topics and mend their configuration; safe to repeat."""
-    _print_changes(asyncio.run(topic_admin.apply(settings.of_running_stack())))
 
 
 @schemas.command()
-def check() -> None:
-    """Hold every committed schema version against the registry; exit code 1 when something is in the way."""
-    given = settings.of_running_stack()
-    problems = publish.check(given.registry_url, given.topic_prefix)
-    for problem in problems or ["every schema is registered"]:
+def check(
+    offline: Annotated[bool, typer.Option("--offline", help="do not ask the registry")] = False,
+) -> None:
+    """Hold every committed schema version against all others, then against the registry.
+
+    Exit code 1 when something is in the way: each problem is a line that names the file, the field and the rule.
+    """
+    from schemas.compatibility import check_committed  # what it needs is slow to load
+
+    problems, given = check_committed(), settings.of_running_stack()
+    if not problems and not offline:
+        problems = publish.check(given.registry_url, given.topic_prefix)
+    for problem in problems or ["every version can follow all before it" if offline else "every schema is registered"]:
         typer.echo(problem)
     if problems:
         raise typer.Exit(FAILED)
@@ -50,6 +45,26 @@ def register() -> None:
     given = settings.of_running_stack()
     for subject in publish.register(given.registry_url, given.topic_prefix) or ["nothing new to register"]:
         typer.echo(subject)
+
+
+@schemas.command()
+def unknown(as_json: Annotated[bool, typer.Option("--json", help="progress and result as JSON lines")] = False) -> None:
+    """List the events of types that this release does not know, from the log: which, how many, the first, the last.
+
+    Views pass over them; what wrote them is a newer release, which can make the views again with them.
+    """
+    from eventlog.unknown import find_unknown
+
+    with counting(as_json=as_json) as tell:
+        found = asyncio.run(find_unknown(settings.of_running_stack(), lambda *counts: tell("log", *counts)))
+    for one in found:
+        if as_json:
+            typer.echo(json.dumps(asdict(one)))
+        else:
+            where = f"first at {one.partition}:{one.first}, last at {one.partition}:{one.last}"
+            typer.echo(f"{one.type}: {one.events:,} in partition {one.partition}, {where}")
+    if not found and not as_json:
+        typer.echo("this release knows every event in the log")
 
 
 def migrate() -> None:
@@ -80,10 +95,3 @@ def _source(name: str, given: Settings, in_force: Settings) -> str:
     if name in given.model_fields_set:
         return "set"
     return "running stack" if getattr(given, name) != getattr(in_force, name) else "default"
-
-
-def _print_changes(changes: list[TopicChange]) -> None:
-    for change in changes:
-        typer.echo(f"{change.action:9} {change.name}: {change.detail}")
-    if not changes:
-        typer.echo(_NO_CHANGES)

@@ -21,6 +21,7 @@ from eventlog.settings import Settings
 from eventlog.tail import tail as follow_log
 from local_stack import run_state
 from local_stack.infrastructure import Infrastructure
+from schemas.events import UnknownEvent, type_of
 
 log = typer.Typer(help="The event log itself.", no_args_is_help=True)
 
@@ -112,14 +113,17 @@ async def _tail(*, from_start: bool, follow: bool, order: UUID | None, as_json: 
 
 def _as_line(recorded: RecordedEvent) -> str:
     about = recorded.metadata
-    content = {name: value for name, value in msgspec.to_builtins(recorded.event).items() if name != "order_id"}
+    if type(recorded.event) is UnknownEvent:
+        content: dict[str, Any] = {"unknown": "a newer release wrote it"}
+    else:
+        content = {name: value for name, value in msgspec.to_builtins(recorded.event).items() if name != "order_id"}
     of = f"{about.subject} v{about.version}" if about.version else f"term {about.term}"
     time = about.time.isoformat(sep=" ", timespec="milliseconds")
-    return f"{time}  {recorded.position!s:>9}  {of}  {type(recorded.event).__name__}  {_compact(content)}"
+    return f"{time}  {recorded.position!s:>9}  {of}  {type_of(recorded.event)}  {_compact(content)}"
 
 
 def _as_json(recorded: RecordedEvent) -> str:
-    event = {"type": type(recorded.event).__name__, **msgspec.to_builtins(recorded.event)}
+    event = {"type": type_of(recorded.event), **msgspec.to_builtins(recorded.event)}
     return _compact(
         {"position": str(recorded.position), "event": event, "metadata": msgspec.structs.asdict(recorded.metadata)}
     )

@@ -10,6 +10,7 @@ from cli.dlq.verbs import dlq
 from cli.errors import explained
 from cli.order_import.verb import import_orders
 from cli.rebuild import verb as rebuild
+from cli.topics import topics
 from cli.verify import verify
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app.command("project", rich_help_panel="Services, one process each")(services.pr
 app.command("subscribe", rich_help_panel="Services, one process each")(services.subscribe)
 app.command("import", rich_help_panel="Using it")(import_orders)
 app.command("rebuild", rich_help_panel="Using it", epilog=rebuild.EPILOG)(rebuild.rebuild)
-app.add_typer(admin.topics, name="topics", rich_help_panel="Preparing a cluster")
+app.add_typer(topics, name="topics", rich_help_panel="Preparing a cluster")
 app.add_typer(admin.schemas, name="schemas", rich_help_panel="Preparing a cluster")
 app.command("migrate", rich_help_panel="Preparing a cluster")(admin.migrate)
 app.add_typer(log.log, name="log", rich_help_panel="Looking at it")

@@ -19,6 +19,7 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 
 from command_side.domain.order import Order
 from command_side.receipts import Receipt, ReceiptKey
+from schemas.codec import EVENT_NAMES
 from schemas.events import WriterElected
 
 log = structlog.get_logger()
@@ -37,7 +38,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
     """What the store is the fold of: `log_id`'s partition up to, not including, `next_offset`.
 
     `term` and `owner` are the last barrier's. `last_event_id` is of the record before `next_offset`: a log that has
-    another one there is not the log that this was folded from.
+    another one there is not the log that this was folded from. `knew` are the types of events that the release which
+    folded it knows, `skipped` those of events that it met and does not: what a store says of an order is right only
+    for a release that knows the first, and none of the second.
     """
 
     log_id: str
@@ -46,6 +49,13 @@ class Checkpoint(msgspec.Struct, frozen=True):
     owner: WriterElected | None = None
     last_event_id: str = ""
     format: int = _FORMAT
+    knew: frozenset[str] = frozenset(EVENT_NAMES)
+    skipped: frozenset[str] = frozenset()
+
+    @property
+    def folded_otherwise(self) -> frozenset[str]:
+        """The types of events of which this release would have made something else."""
+        return (self.knew - set(EVENT_NAMES)) | (self.skipped & set(EVENT_NAMES))
 
 
 class OrderStore:
@@ -61,6 +71,11 @@ class OrderStore:
         if (self.checkpoint.log_id, self.checkpoint.format) != (log_id, _FORMAT):
             self._db.close()
             raise StoreUnusable(f"it is of {self.checkpoint.log_id} in format {self.checkpoint.format}")
+        if otherwise := self.checkpoint.folded_otherwise:
+            self._db.close()
+            raise StoreUnusable(
+                f"another release folded it, to which {', '.join(sorted(otherwise))} meant another thing"
+            )
 
     @classmethod
     def open(cls, folder: Path, log_id: str) -> Self:

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from command_side.domain.order import Order, evolve
 from command_side.order_store import Checkpoint, OrderStore
 from command_side.receipts import OrderKey, Receipt, ReceiptKey
+from eventlog.positions import Position
 from eventlog.recorded import RecordedEvent, TermFilter
-from schemas.events import WriterElected
+from schemas.events import UnknownEvent, WriterElected
+
+log = structlog.get_logger()
 
 _SAVE_EVERY = 1_000
 
@@ -32,6 +37,7 @@ class PartitionState:
         self.owner = found.owner
         self.last_event_id = found.last_event_id
         self.terms = TermFilter(found.term)
+        self._skipped = found.skipped
         self._changed: dict[OrderKey, Order] = {}
         self._receipts: dict[ReceiptKey, Receipt] = {}
         # Two generations stand for a least recently used order: when the young one is full it becomes the old one.
@@ -68,6 +74,8 @@ class PartitionState:
             if isinstance(event, WriterElected):
                 self.owner = event
             else:
+                if type(event) is UnknownEvent:
+                    self._skip(recorded.position, event)
                 key = event.order_id.int
                 self._changed[key] = evolve(self.order(event.order_id), event)
                 if metadata.fingerprint:
@@ -87,7 +95,8 @@ class PartitionState:
     def save(self) -> None:
         """Bring the store up to `next_offset`, and drop from it some of the receipts that are too old."""
         log_id = self._store.checkpoint.log_id
-        checkpoint = Checkpoint(log_id, self.next_offset, self.terms.term, self.owner, self.last_event_id)
+        fold = (self.next_offset, self.terms.term, self.owner, self.last_event_id)
+        checkpoint = Checkpoint(log_id, *fold, skipped=self._skipped)
         self._store.write(checkpoint, self._changed.values(), self._receipts)
         self._remember(self._changed)
         self._changed, self._receipts = {}, {}
@@ -103,6 +112,11 @@ class PartitionState:
     def discard(self) -> None:
         """Delete the store: it does not belong to this log, or cannot be used."""
         self._store.discard()
+
+    def _skip(self, at: Position, event: UnknownEvent) -> None:
+        if event.type not in self._skipped:
+            self._skipped |= {event.type}
+            log.warning("event_of_unknown_type", type=event.type, first=str(at), order_id=str(event.order_id))
 
     def _advance(self, records: int, last_event_id: str) -> None:
         self.next_offset += records

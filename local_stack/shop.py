@@ -121,14 +121,24 @@ def _ending(random: Random, basket: _Basket) -> Iterator[Call]:
         yield Call("POST", f"{path}/reject", {"reason": "out of stock"})
     elif fate < 0.95:
         yield Call("POST", f"{path}/confirm")
-        yield Call("POST", f"{path}/payments", {"amount": basket.total, "reference": f"pay-{basket.order_id}"})
-        tracking = f"JD{random.randrange(10**10):010}"
-        yield Call("POST", f"{path}/ship", {"carrier": random.choice(_CARRIERS), "tracking": tracking})
+        yield Call("POST", f"{path}/payments", _payment(random, basket))
+        yield Call("POST", f"{path}/ship", _shipment(random, basket))
         yield Call("POST", f"{path}/deliver")
         if random.random() < 0.08:
             sku = random.choice(sorted(basket.quantities))
             back = {"lines": [{"sku": sku, "quantity": 1}], "reason": "arrived broken"}
             yield Call("POST", f"{path}/returns", back)
+
+
+def _payment(random: Random, basket: _Basket) -> dict[str, Any]:
+    paid = {"amount": basket.total, "reference": f"pay-{basket.order_id}"}
+    return paid if random.random() < 0.1 else {**paid, "method": random.choice(("card", "invoice", "transfer"))}
+
+
+def _shipment(random: Random, basket: _Basket) -> dict[str, Any]:
+    numbers = [f"JD{random.randrange(10**10):010}" for _ in basket.quantities]
+    how: dict[str, Any] = {"parcels": numbers} if random.random() < 0.2 else {"tracking": numbers[0]}
+    return {"carrier": random.choice(_CARRIERS), **how}
 
 
 def _mistake(random: Random, basket: _Basket) -> Iterator[Call]:

@@ -1,6 +1,7 @@
 """What of a delivered batch is new to a view: redelivered records trimmed, holes refused, deposed writers dropped."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventlog.positions import Position
@@ -9,6 +10,7 @@ from projections.failures import Hole
 from projections.read_ahead import DecodedRecord
 from projections.view import EventFailed
 from schemas.codec import Codec
+from schemas.events import UnknownEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ def after(place: Place, fresh: Sequence[KafkaRecord], terms: TermFilter) -> Plac
 def recorded_event(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:
     """The event of `record`, which may have been decoded ahead. Raises as `read_record` does."""
     return record.recorded if isinstance(record, DecodedRecord) else read_record(codec, partition, record)
+
+
+def unknown_types(events: Iterable[RecordedEvent | Fact]) -> Mapping[str, int]:
+    """How many of `events` are of each type that this release does not know."""
+    return Counter(one.event.type for one in events if type(one.event) is UnknownEvent)
 
 
 def fact_of(codec: Codec, partition: int, record: KafkaRecord) -> Fact:

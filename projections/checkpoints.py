@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter
-from projections.batches import Place, after, fresh_records, recorded_event
+from projections.batches import Place, after, fresh_records, recorded_event, unknown_types
 from projections.generations import Generation
 from projections.parking import HELD, Failure, ToPark, first_reason, is_park, park, require_few
 from projections.parking_isolation import apply_each, order_id_of, read_each
@@ -52,7 +52,8 @@ _ADVANCE = """
 class Applied:
     """What a batch came to: the position after it, the records that were new to the view.
 
-    `deposed` of them are of a deposed term, `parked` of them were set aside, the first for this `reason`.
+    `deposed` of them are of a deposed term, `parked` of them were set aside, the first for this `reason`. `unknown`
+    counts those of each type that only a newer release knows.
     """
 
     next_offset: int
@@ -60,6 +61,7 @@ class Applied:
     deposed: int = 0
     parked: int = 0
     reason: str | None = field(default=None, compare=False)
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 async def apply_batch(
@@ -147,13 +149,16 @@ class _Partition:
         fresh = fresh_records(self.partition, self.place, records)
         if not fresh:
             return Applied(self.place.next_offset, 0), self.place
-        parked = await self._fold(fresh, dict.fromkeys(held, self.place.next_offset), careful=careful)
+        held_since = dict.fromkeys(held, self.place.next_offset)
+        parked, unknown = await self._fold(fresh, held_since, careful=careful)
         reached = after(self.place, fresh, self.terms)
         counted = (len(fresh), self.terms.dropped, len(parked))
-        return Applied(reached.next_offset, *counted, first_reason(parked)), reached
+        return Applied(reached.next_offset, *counted, first_reason(parked), unknown), reached
 
-    async def _fold(self, fresh: Sequence[KafkaRecord], held: dict[UUID, int], *, careful: bool) -> list[ToPark]:
-        """Apply what can be applied of `fresh`, park the rest, and return that.
+    async def _fold(
+        self, fresh: Sequence[KafkaRecord], held: dict[UUID, int], *, careful: bool
+    ) -> tuple[list[ToPark], Mapping[str, int]]:
+        """Apply what can be applied of `fresh`, park the rest, and return that, and what of the first is unknown.
 
         `held` says from which offset on the records of an order are parked.
         """
@@ -173,7 +178,7 @@ class _Partition:
             parked += _behind(fresh, [event for event in events if _is_held(event, held)], failures)
         if parked:
             await park(turn.connection, turn.generation, self.partition, parked)
-        return parked
+        return parked, unknown_types(event for event in events if not _is_held(event, held))
 
     async def _apply(self, events: Sequence[RecordedEvent], *, careful: bool) -> dict[UUID, Failure]:
         turn = self.turn

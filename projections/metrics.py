@@ -49,6 +49,7 @@ class Metrics:
         self.batches = self._counter("batches", "Batches applied")
         self.applied = self._counter("events_applied", "Records that were new to the view")
         self.deposed = self._counter("events_deposed", "Records of a deposed writer, dropped")
+        self.unknown = self._counter("events_unknown", "Records of types that only a newer release knows", "type")
         self.parked = self._counter("events_parked", "Records set aside")
         self.retries = self._counter("retries", "Attempts that failed and were made again", "cause")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventlog.recorded import Fact, KafkaRecord, TermFilter
-from projections.batches import New, Place, after, fresh_records, new_facts
+from projections.batches import New, Place, after, fresh_records, new_facts, unknown_types
 from projections.parking import Failure, ToPark, is_park, require_few
 from projections.parking_holds import MOST_HELD, Holds, holds_row
 from projections.parking_isolation import read_each_fact
@@ -20,11 +20,15 @@ from schemas.events import WriterElected
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a batch comes to: the rows to write, the records to park before, and as of when the rows are."""
+    """What a batch comes to: the rows to write, the records to park before, and as of when the rows are.
+
+    `unknown` counts what was folded of each type that only a newer release knows.
+    """
 
     rows: list[Write]
     parked: list[ToPark]
     new: New
+    unknown: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Folding:
             if not is_park(error):
                 raise
             return self._carefully(records, most_parked)
-        return Folded(rows, _behind(records, held, {}), new)
+        return Folded(rows, _behind(records, held, {}), new, unknown_types(free))
 
     def _carefully(self, records: Sequence[KafkaRecord], most_parked: int) -> Folded:
         fresh, terms = fresh_records(self.partition, self.place, records), TermFilter(self.place.term)
@@ -74,7 +78,8 @@ class Folding:
             # failed, the sums that have later events already would not take it any more.
             rows = [holds_row(holds), *rows]
         parked = [*unreadable, *_behind(records, held, failures)]
-        return Folded(rows, parked, New(free, after(self.place, fresh, terms), len(fresh), terms.dropped))
+        new = New(free, after(self.place, fresh, terms), len(fresh), terms.dropped)
+        return Folded(rows, parked, new, unknown_types(free))
 
     def _failures(self, facts: Sequence[Fact]) -> dict[UUID, Failure]:
         orders: dict[UUID, list[Fact]] = {}

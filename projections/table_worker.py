@@ -1,7 +1,7 @@
 """The Faust worker of a view in tables: each batch into the changelog, then into RocksDB."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
@@ -159,7 +159,7 @@ class TableWorker(Worker):
         await self._database.close()
 
     async def _apply(self, partition: int, records: Sequence[KafkaRecord]) -> Applied | None:
-        applied, deposed, parked = 0, 0, list[ToPark]()
+        applied, deposed, parked, unknown = 0, 0, list[ToPark](), Counter[str]()
         for start in range(0, len(records), _MOST_RECORDS):
             async with self._turns[partition]:
                 tenure = self._owned(partition)
@@ -172,7 +172,9 @@ class TableWorker(Worker):
                     return None
             applied, deposed = applied + folded.new.records, deposed + folded.new.deposed
             parked += folded.parked
-        return Applied(self.table.place(partition).next_offset, applied, deposed, len(parked), first_reason(parked))
+            unknown.update(folded.unknown)
+        reached = self.table.place(partition).next_offset
+        return Applied(reached, applied, deposed, len(parked), first_reason(parked), unknown)
 
     def _owned(self, partition: int) -> Tenure | None:
         """The right to write the partition, if it is ours and RocksDB has all of its changelog."""

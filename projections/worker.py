@@ -52,6 +52,7 @@ class Worker(ABC):
         self._schemas = schemas
         self.waiting_for: str | None = None
         self.ages: dict[int, float] = {}
+        self._unknown: set[str] = set()
 
     @abstractmethod
     async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
@@ -153,6 +154,11 @@ class Worker(ABC):
         self.metrics.applied.add(applied.records - applied.deposed - applied.parked)
         self.metrics.deposed.add(applied.deposed)
         self.metrics.parked.add(applied.parked)
+        for kind, count in applied.unknown.items():
+            self.metrics.unknown.add(count, type=kind)
+            if kind not in self._unknown:
+                self._unknown.add(kind)
+                log.warning("events_of_unknown_type_skipped", type=kind, partition=partition, offset=first.offset)
         if applied.deposed:
             log.warning("events_of_a_deposed_writer_dropped", partition=partition, count=applied.deposed)
 

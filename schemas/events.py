@@ -115,19 +115,21 @@ class OrderRejected(Struct, frozen=True, gc=False):
 
 
 class PaymentRecorded(Struct, frozen=True, gc=False):
-    """`amount` was received; `reference` is the payment provider's."""
+    """`amount` was received; `reference` is the payment provider's, `method` how it was paid, None if not said."""
 
     order_id: UUID
     amount: int
     reference: str
+    method: str | None = None
 
 
 class OrderShipped(Struct, frozen=True, gc=False):
-    """The order was handed to `carrier`."""
+    """The order was handed to `carrier`, in `parcels` by their tracking numbers; `tracking` is the first one's."""
 
     order_id: UUID
     carrier: str
     tracking: str
+    parcels: tuple[str, ...] = ()
 
 
 class OrderDelivered(Struct, frozen=True, gc=False):
@@ -176,6 +178,14 @@ OrderEvent = (
 
 
 @final
+class UnknownEvent(Struct, frozen=True, gc=False):
+    """An event of a `type` that this release does not know, since a newer one wrote it. Nothing else of it is read."""
+
+    order_id: UUID
+    type: str
+
+
+@final
 class WriterElected(Struct, frozen=True, gc=False):
     """The barrier a partition's new writer appends before it serves.
 
@@ -190,4 +200,9 @@ class WriterElected(Struct, frozen=True, gc=False):
     advertised_url: str
 
 
-LogEvent = OrderEvent | WriterElected
+LogEvent = OrderEvent | UnknownEvent | WriterElected
+
+
+def type_of(event: LogEvent) -> str:
+    """The name of the event's type."""
+    return event.type if type(event) is UnknownEvent else type(event).__name__

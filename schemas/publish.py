@@ -7,6 +7,7 @@ tool looks first (TopicNameStrategy).
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from schemas import avro
 from schemas.avro import Schema
@@ -26,22 +27,26 @@ class NotRegistered(Explained):
 def register(registry_url: str, topic_prefix: str) -> list[str]:
     """Register every committed version, oldest first, and return the subjects that were new or got a version.
 
-    Raises Incompatible, RegistryUnavailable. Safe to repeat.
+    Raises Incompatible, which names the file, the field and the rule; RegistryUnavailable. Safe to repeat.
     """
     with Registry(registry_url) as registry, ThreadPoolExecutor(_AT_ONCE) as pool:
         if registry.compatibility() != COMPATIBILITY:
             registry.require_compatibility()
 
-        def registered(of: tuple[str, list[Schema]]) -> list[str]:
-            subject, versions = of
-            new = [schema for schema in versions if registry.registered(subject, schema) is None]
-            return [subject for schema in new if registry.register(subject, schema)]
+        def registered(versions: list[_Committed]) -> list[str]:
+            new = [one for one in versions if registry.registered(one.subject, one.schema) is None]
+            for one in new:
+                try:
+                    registry.register(one.subject, one.schema)
+                except Incompatible as error:
+                    raise Incompatible("; ".join(_why(registry, one, error))) from error
+            return [one.subject for one in new]
 
-        versions: dict[str, list[Schema]] = {}
-        for subject, schema in _committed(topic_prefix):
-            versions.setdefault(subject, []).append(schema)
+        versions: dict[str, list[_Committed]] = {}
+        for one in _committed(topic_prefix):
+            versions.setdefault(one.subject, []).append(one)
         # Each takes the registry a tenth of a second, which is mostly waiting for its own store.
-        return [subject for new in pool.map(registered, versions.items()) for subject in new]
+        return [subject for new in pool.map(registered, versions.values()) for subject in new]
 
 
 def check(registry_url: str, topic_prefix: str) -> list[str]:
@@ -52,13 +57,13 @@ def check(registry_url: str, topic_prefix: str) -> list[str]:
             problems.append(
                 f"the registry's compatibility is {level}, not {COMPATIBILITY}; run: orderlog schemas register"
             )
-        for subject, schema in _committed(topic_prefix):
+        for one in _committed(topic_prefix):
             try:
-                if registry.registered(subject, schema) is None:
-                    registry.check(subject, schema)
-                    problems.append(f"{subject} is not registered; run: orderlog schemas register")
+                if registry.registered(one.subject, one.schema) is None:
+                    registry.check(one.subject, one.schema)
+                    problems.append(f"{one.subject} is not registered; run: orderlog schemas register")
             except Incompatible as error:
-                problems.append(str(error))
+                problems += _why(registry, one, error)
     return problems
 
 
@@ -68,14 +73,17 @@ def load_codec(
     patience_s: float = 30.0,
     lookup: Callable[[int], Schema] | None = None,
 ) -> Codec:
-    """A codec that writes the latest schemas under the registry's ids and reads older versions through it.
+    """A codec that writes the latest schemas under the registry's ids, and reads all others that it has.
 
-    `lookup` takes the registry's place for ids that are not among those, see Codec. Raises NotRegistered, or
-    RegistryUnavailable after `patience_s` seconds.
+    `lookup` takes the registry's place for ids of none of the committed versions, see Codec. Raises NotRegistered,
+    or RegistryUnavailable after `patience_s` seconds.
     """
     registry = Registry(registry_url, patience_s)
     topic = topic_prefix + ORDER_EVENTS.name
-    return Codec({name: _id_of(registry, topic, name) for name in EVENT_NAMES}, lookup or registry.schema)
+    others = lookup or registry.schema
+    older = dict(_older(registry, topic))
+    ids = {name: _id_of(registry, topic, name) for name in EVENT_NAMES}
+    return Codec(ids, lambda schema_id: older[schema_id] if schema_id in older else others(schema_id))
 
 
 def load_public_codec(
@@ -111,8 +119,32 @@ def _id_of(registry: Registry, topic: str, name: str) -> int:
     return found
 
 
-def _committed(topic_prefix: str) -> Iterator[tuple[str, Schema]]:
+def _older(registry: Registry, topic: str) -> Iterator[tuple[int, Schema]]:
+    """The older versions that are registered, by their ids: the log is full of them, and nobody is to wait for one."""
+    for name in EVENT_NAMES:
+        for schema in avro.versions()[name][:-1]:
+            if (found := registry.registered(subject_of(topic, name), schema)) is not None:
+                yield found, schema
+
+
+class _Committed(NamedTuple):
+    """One committed version, and the subject it belongs to."""
+
+    subject: str
+    file: str
+    schema: Schema
+
+
+def _committed(topic_prefix: str) -> Iterator[_Committed]:
     for topic in CATALOGUE:
         for name in topic.schemas:
-            for schema in avro.versions()[name]:
-                yield subject_of(topic_prefix + topic.name, name), schema
+            for version, schema in enumerate(avro.versions()[name], start=1):
+                yield _Committed(subject_of(topic_prefix + topic.name, name), avro.file_of(name, version), schema)
+
+
+def _why(registry: Registry, one: _Committed, refusal: Incompatible) -> list[str]:
+    """Why the registry refuses a version, by field and rule, which it does not say; else the `refusal` itself."""
+    from schemas.compatibility import incompatibilities_with  # what it needs is slow to load
+
+    found = incompatibilities_with(one.file, one.schema, registry.versions(one.subject))
+    return [f"{one.subject}: {problem}" for problem in found] or [str(refusal)]

@@ -4,6 +4,7 @@ Only `take_export` uses Apicurio's own API: the other has no way to say a schema
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Self
 
 import httpx
@@ -87,14 +88,17 @@ class Registry:
         found: Schema = json.loads(answer.raise_for_status().json()["schema"])
         return found
 
+    def versions(self, subject: str) -> list[tuple[int, Schema]]:
+        """(version, schema) of all that a subject has, oldest first; empty when there is no such subject."""
+        return [(int(one["version"]), json.loads(one["schema"])) for one in self._versions(subject)]
+
     def everything(self) -> list[tuple[int, str, int, str]]:
         """(id, subject, version, schema's text) of each version of each subject, by subject and version."""
-        found = []
-        for subject in sorted(self._call("GET", "/subjects").raise_for_status().json()):
-            for version in self._call("GET", f"/subjects/{subject}/versions").raise_for_status().json():
-                one = self._call("GET", f"/subjects/{subject}/versions/{version}").raise_for_status().json()
-                found.append((int(one["id"]), str(subject), int(version), str(one["schema"])))
-        return found
+        return [
+            (int(one["id"]), str(subject), int(one["version"]), str(one["schema"]))
+            for subject in sorted(self._call("GET", "/subjects").raise_for_status().json())
+            for one in self._versions(subject)
+        ]
 
     def take_export(self, archive: bytes) -> None:
         """Import a ZIP file as Apicurio exports it, under the content ids in it, beside what is there.
@@ -114,6 +118,13 @@ class Registry:
             raise RegistryUnavailable(f"the schema registry at {self._url} does not answer: {error}") from error
         if answer.is_error:
             raise RegistryUnavailable(f"the registry at {self._url} does not import schemas: {answer.text[:300]}")
+
+    def _versions(self, subject: str) -> Iterator[Any]:
+        answer = self._call("GET", f"/subjects/{subject}/versions")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return
+        for version in sorted(answer.raise_for_status().json()):
+            yield self._call("GET", f"/subjects/{subject}/versions/{version}").raise_for_status().json()
 
     def _require_read(self) -> None:
         """Return once the registry has read its store as it is now. Raises RegistryUnavailable when it cannot tell yet.

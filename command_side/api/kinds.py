@@ -104,13 +104,13 @@ def reject_order(order_id: OrderId, body: models.ReasonBody) -> commands.RejectO
 @_kind("POST", "/orders/{order_id}/payments")
 def record_payment(order_id: OrderId, body: models.PaymentBody) -> commands.RecordPayment:
     """Record a payment for a confirmed order; several may add up to its total."""
-    return commands.RecordPayment(order_id, body.amount, body.reference)
+    return commands.RecordPayment(order_id, body.amount, body.reference, body.method)
 
 
 @_kind("POST", "/orders/{order_id}/ship")
 def ship_order(order_id: OrderId, body: models.ShipmentBody) -> commands.ShipOrder:
     """Record that a paid order was handed to a carrier."""
-    return commands.ShipOrder(order_id, body.carrier, body.tracking)
+    return commands.ShipOrder(order_id, body.carrier, body.numbers)
 
 
 @_kind("POST", "/orders/{order_id}/deliver")

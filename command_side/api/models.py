@@ -2,10 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from command_side.domain import limits
 from schemas.events import Address, Line, ReturnedLine
@@ -130,13 +130,42 @@ class PaymentBody(Body):
 
     amount: Amount
     reference: Annotated[Reference, Field(examples=["pay_3f9c"])]
+    method: Annotated[
+        Annotated[str, Field(pattern=limits.METHOD_PATTERN)] | None,
+        Field(examples=["card"], description="what it was paid with, such as card, invoice or transfer"),
+    ] = None
 
 
 class ShipmentBody(Body):
-    """A shipment that was handed to a carrier."""
+    """A shipment that was handed to a carrier: one parcel as `tracking`, or one and more as `parcels`."""
 
-    carrier: Annotated[Reference, Field(examples=["DHL"])]
-    tracking: Annotated[Reference, Field(examples=["JD0146000034"])]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["tracking"]}, {"required": ["parcels"]}],
+            "examples": [
+                {"carrier": "DHL", "tracking": "JD0146000034"},
+                {"carrier": "DHL", "parcels": ["JD01", "JD02"]},
+            ],
+        }
+    )
+
+    carrier: Reference
+    tracking: Annotated[Reference | None, Field(description="the carrier's number of the parcel")] = None
+    parcels: Annotated[
+        Annotated[list[Reference], Field(min_length=1, max_length=limits.MAX_PARCELS)] | None,
+        Field(description="the carrier's number of each parcel"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.tracking is None) == (self.parcels is None):
+            raise ValueError("give tracking for one parcel, or parcels for one and more, and not both")
+        return self
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The tracking numbers, the first parcel's first."""
+        return (self.tracking,) if self.tracking is not None else tuple(self.parcels or ())
 
 
 class ReturnedLineBody(Body):

@@ -8,7 +8,14 @@ from command_side.domain.rejections import Rejection
 from command_side.outcomes import KeyReused, NotServing, Unanswered, Unavailable, VersionConflict
 
 # Rejections of what was asked for, whatever the order's state; all others are conflicts with it.
-_REJECTION_STATUS = {"order-not-found": 404, "unknown-currency": 422, "duplicate-sku": 422, "invalid-command": 422}
+_REJECTION_STATUS = {
+    "order-not-found": 404,
+    "unknown-currency": 422,
+    "duplicate-sku": 422,
+    "invalid-command": 422,
+    "newer-release-needed": 503,
+}
+_UPGRADE_S = "5"  # in which the partition may get a writer of another release
 
 # Tells an instance that sent a command on that it may look for another owner.
 NOT_SERVING = "not-serving"
@@ -34,7 +41,8 @@ def refusal(refused: Refused) -> Refusal:
         case Rejection():
             status = _REJECTION_STATUS.get(refused.type, 409)
             state = {"order_status": refused.status, "order_version": refused.version}
-            return Refusal(status, refused.type, refused.title, refused.detail, members=state)
+            headers = {"Retry-After": _UPGRADE_S} if status == 503 else {}
+            return Refusal(status, refused.type, refused.title, refused.detail, headers, state)
         case VersionConflict(expected, current):
             detail = f"If-Match names version {expected}, the order is at version {current}"
             title, headers = "The order has changed since you read it", {"ETag": f'"{current}"'}

@@ -75,15 +75,16 @@ class RecordPayment:
     order_id: UUID
     amount: int
     reference: str
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ShipOrder:
-    """Record that a paid order was handed to a carrier."""
+    """Record that a paid order was handed to a carrier, in `parcels` by their tracking numbers."""
 
     order_id: UUID
     carrier: str
-    tracking: str
+    parcels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

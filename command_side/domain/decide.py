@@ -68,6 +68,8 @@ def decide(command: Command, order: Order | None) -> Decision:
         return rejections.order_exists(order) if order else _place(command)
     if order is None:
         return rejections.order_not_found(command.order_id)
+    if order.unknown:
+        return rejections.newer_release_needed(order)
     allowed = ALLOWED[type(command)]
     if order.status not in allowed:
         return rejections.wrong_status(order, type(command).__name__, " or ".join(allowed))
@@ -92,8 +94,8 @@ def _decide(command: Command, order: Order) -> Decision:
             return (OrderRejected(order_id, Reason(reason)),)
         case RecordPayment():
             return _record_payment(command, order)
-        case ShipOrder(order_id, carrier, tracking):
-            return (OrderShipped(order_id, carrier, tracking),)
+        case ShipOrder():
+            return _ship(command, order)
         case DeliverOrder(order_id):
             return (OrderDelivered(order_id),)
         case CancelOrder():
@@ -148,7 +150,16 @@ def _record_payment(command: RecordPayment, order: Order) -> Decision:
         return rejections.payment_known(order, command.reference)
     if command.amount > order.outstanding:
         return rejections.overpaid(order, command.amount)
-    return (PaymentRecorded(command.order_id, command.amount, command.reference),)
+    return (PaymentRecorded(command.order_id, command.amount, command.reference, command.method),)
+
+
+def _ship(command: ShipOrder, order: Order) -> Decision:
+    parcels = command.parcels
+    if not 1 <= len(parcels) <= limits.MAX_PARCELS:
+        return rejections.invalid_command(order, f"{len(parcels)} parcels are not 1 to {limits.MAX_PARCELS}")
+    if len(set(parcels)) < len(parcels):
+        return rejections.invalid_command(order, "parcels names one of them twice")
+    return (OrderShipped(command.order_id, command.carrier, parcels[0], parcels),)
 
 
 def _cancel(command: CancelOrder, order: Order) -> Decision:

@@ -8,10 +8,12 @@ MAX_UNIT_PRICE = 1_000_000_000
 MAX_AMOUNT = MAX_LINES * MAX_QUANTITY * MAX_UNIT_PRICE
 MAX_NAME = 200
 MAX_REFERENCE = 100
+MAX_PARCELS = 100
 MAX_REASON = 500
 MAX_EMAIL = 254
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+METHOD_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
 # Only what every mail address has; whether it takes mail, only mail can tell.
 EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"

@@ -22,6 +22,7 @@ from schemas.events import (
     PaymentRecorded,
     PaymentRefunded,
     ShippingAddressChanged,
+    UnknownEvent,
 )
 
 
@@ -42,7 +43,8 @@ class Status(StrEnum):
 class Order:
     """An order as the write side knows it; amounts in minor units of `currency`.
 
-    `version` is the number of its events. `returned` maps a sku to the pieces that came back.
+    `version` is the number of its events. `returned` maps a sku to the pieces that came back. `unknown` is the type of
+    an event that this release does not know; with one, nothing else here can be relied on but the version.
     Personal data is not here: no decision needs it.
     """
 
@@ -56,6 +58,7 @@ class Order:
     refunded: int = 0
     payments: frozenset[str] = frozenset()
     returned: Mapping[str, int] = field(default_factory=dict)
+    unknown: str = ""
 
     @property
     def total(self) -> int:
@@ -85,6 +88,7 @@ class Order:
         refunded: int | None = None,
         payments: frozenset[str] | None = None,
         returned: Mapping[str, int] | None = None,
+        unknown: str | None = None,
     ) -> "Order":
         """The order one event later, with what is given changed. `dataclasses.replace` takes three times as long."""
         return Order(
@@ -98,11 +102,17 @@ class Order:
             self.refunded if refunded is None else refunded,
             self.payments if payments is None else payments,
             self.returned if returned is None else returned,
+            self.unknown if unknown is None else unknown,
         )
 
 
-def evolve(order: Order | None, event: OrderEvent) -> Order:
+def evolve(order: Order | None, event: OrderEvent | UnknownEvent) -> Order:
     """The order after `event`. Raises ValueError at an event without the OrderPlaced it needs before it."""
+    if type(event) is UnknownEvent:
+        # It may have placed the order, in a way of its own.
+        return order.changed(unknown=event.type) if order else Order(event.order_id, "", "", (), unknown=event.type)
+    if order and order.unknown:
+        return order.changed()  # whatever is folded onto it cannot be relied on
     if isinstance(event, OrderPlaced):
         return Order(event.order_id, event.customer_id, event.currency, event.lines)
     if order is None:

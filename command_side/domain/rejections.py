@@ -8,7 +8,10 @@ from command_side.domain.order import Order
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A refused command. It left no event; `status` and `version` are the order's, None and 0 without one."""
+    """A refused command. It left no event; `status` and `version` are the order's, None and 0 without one.
+
+    `status` is None also where it cannot be relied on.
+    """
 
     type: str
     title: str
@@ -20,7 +23,7 @@ class Rejection:
 def _on(order: Order | None, type_: str, title: str, detail: str) -> Rejection:
     if order is None:
         return Rejection(type_, title, detail, None, 0)
-    return Rejection(type_, title, detail, str(order.status), order.version)
+    return Rejection(type_, title, detail, None if order.unknown else str(order.status), order.version)
 
 
 def order_not_found(order_id: UUID) -> Rejection:
@@ -33,6 +36,15 @@ def order_exists(order: Order) -> Rejection:
     return _on(
         order, "order-exists", "This order was placed already", f"the id {order.order_id} is taken; leave it out"
     )
+
+
+def newer_release_needed(order: Order) -> Rejection:
+    """The order's history has an event that this release does not know, so nothing can be decided on it here."""
+    detail = (
+        f"the history of order {order.order_id} has {order.unknown}, an event that this release does not know and a "
+        "newer one wrote: run the newer release"
+    )
+    return _on(order, "newer-release-needed", "A newer release has to decide this", detail)
 
 
 def wrong_status(order: Order, action: str, allowed: str) -> Rejection:

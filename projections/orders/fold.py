@@ -24,6 +24,8 @@ from schemas.events import (
     PaymentRecorded,
     PaymentRefunded,
     ShippingAddressChanged,
+    UnknownEvent,
+    type_of,
 )
 
 
@@ -64,17 +66,20 @@ class OrderRow(Struct, frozen=True):
         return sum([line.quantity * line.unit_price for line in self.lines])
 
 
-def fold(row: OrderRow | None, event: OrderEvent, version: int, at: datetime) -> OrderRow:
+def fold(row: OrderRow | None, event: OrderEvent | UnknownEvent, version: int, at: datetime) -> OrderRow:
     """The order's row after `event`, which is its `version`th and happened `at`.
 
-    Raises ValueError when it is not the next one of this order: something was lost, or came twice.
+    An event of an unknown type has its place in the sequence, and changes nothing else. Raises ValueError when it is
+    not the next one of this order: something was lost, or came twice.
     """
     if version != (row.version if row else 0) + 1:
         raise ValueError(f"version {version} of order {event.order_id} follows {row.version if row else 0}")
     if row is None:
         if not isinstance(event, OrderPlaced):
-            raise ValueError(f"order {event.order_id} begins with {type(event).__name__}")
+            raise ValueError(f"order {event.order_id} begins with {type_of(event)}")
         return _placed(event, at)
+    if type(event) is UnknownEvent:
+        return replace(row, version=version, updated_at=at)
     return replace(_apply(row, event), version=version, updated_at=at)
 
 

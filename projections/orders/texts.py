@@ -2,7 +2,15 @@
 
 from typing import NamedTuple
 
-from schemas.events import Address, OrderEvent, OrderPlaced, OrderShipped, PaymentRecorded, ShippingAddressChanged
+from schemas.events import (
+    Address,
+    OrderEvent,
+    OrderPlaced,
+    OrderShipped,
+    PaymentRecorded,
+    ShippingAddressChanged,
+    UnknownEvent,
+)
 
 ADDRESS = 0
 
@@ -14,7 +22,7 @@ class OrderText(NamedTuple):
     text: str
 
 
-def text_of(event: OrderEvent, version: int) -> OrderText | None:
+def text_of(event: OrderEvent | UnknownEvent, version: int) -> OrderText | None:
     """The text that `event`, its order's `version`th, brings. An address that was erased is an empty one."""
     match event:
         case OrderPlaced() | ShippingAddressChanged():
@@ -23,7 +31,7 @@ def text_of(event: OrderEvent, version: int) -> OrderText | None:
         case PaymentRecorded():
             return OrderText(version, event.reference)
         case OrderShipped():
-            return OrderText(version, event.tracking)
+            return OrderText(version, " ".join(event.parcels) or event.tracking)
         case _:
             return None
 

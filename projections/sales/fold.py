@@ -28,6 +28,8 @@ from schemas.events import (
     PaymentRecorded,
     PaymentRefunded,
     ShippingAddressChanged,
+    UnknownEvent,
+    type_of,
 )
 
 SPANS = {"minute": 60, "hour": 3_600, "day": 86_400}
@@ -72,18 +74,23 @@ _STATUSES = ("open", "confirmed", "rejected", "paid", "shipped", "delivered", "c
 _STATUS = {status: Key("status", status) for status in _STATUSES}
 
 
-def fold(order: Order | None, event: OrderEvent, version: int, at: datetime) -> tuple[Order, list[Change]]:
+def fold(
+    order: Order | None, event: OrderEvent | UnknownEvent, version: int, at: datetime
+) -> tuple[Order, list[Change]]:
     """The order after `event`, its `version`th, which happened `at`; and what to add to which sums.
 
-    What is to be added to a minute is also to be added to its hour and its day: see `longer_spans`.
+    What is to be added to a minute is also to be added to its hour and its day: see `longer_spans`. An event of an
+    unknown type has its place in the sequence, and adds nothing.
     Raises ValueError when it is not the next one of this order: something was lost, or came twice.
     """
     if version != (order.version if order else 0) + 1:
         raise ValueError(f"version {version} of order {event.order_id} follows {order.version if order else 0}")
     if order is None:
         if not isinstance(event, OrderPlaced):
-            raise ValueError(f"order {event.order_id} begins with {type(event).__name__}")
+            raise ValueError(f"order {event.order_id} begins with {type_of(event)}")
         return _placed(event, at)
+    if type(event) is UnknownEvent:
+        return replace(order, version=version), []
     status, lines, paid, changes = _apply(order, event, at)
     if status != order.status:
         changes += ((_STATUS[order.status], (-1,)), (_STATUS[status], (1,)))

@@ -22,7 +22,7 @@ from projections.sales.rows import (
 )
 from projections.table_view import Get, Row, Write, routing_table
 from projections.view import EventFailed
-from schemas.events import OrderEvent, WriterElected
+from schemas.events import OrderEvent, UnknownEvent, WriterElected
 
 KINDS = ("status", *SPANS, "sku", "customer")
 
@@ -36,7 +36,7 @@ class SalesView:
 
     name = "sales"
     version = 1
-    handles = frozenset(get_args(OrderEvent))
+    handles = frozenset((*get_args(OrderEvent), UnknownEvent))
     metadata = MetaData()
     routing = routing_table("sales_workers", metadata)
 

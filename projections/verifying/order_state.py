@@ -105,7 +105,7 @@ class OrderState:
 
     def _on_OrderShipped(self, content: dict[str, Any]) -> None:
         self.carrier, self.tracking = content["carrier"], content["tracking"]
-        self.texts[self.version] = content["tracking"]
+        self.texts[self.version] = " ".join(content["parcels"]) or content["tracking"]
 
     def _on_LinesReturned(self, content: dict[str, Any]) -> None:
         self._on_OrderRejected(content)

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 
 from eventlog.settings import Settings
 from query_side import queries
-from query_side.api import health, orders, positions, stats, timeline
+from query_side.api import asyncapi, health, orders, positions, stats, timeline
 from query_side.api.conditions import NotReached
 from query_side.changes import Changes
 from query_side.database import Database, Unavailable
@@ -21,7 +21,7 @@ _RETRY_S = "1"
 _HEARTBEAT_S = 15.0
 _DESCRIPTION = """Answers from views of the log, which are a little behind it. Every answer says how far it came
 (`Orderlog-Position`). To read what a command wrote, send its `Orderlog-Position` as `Orderlog-Min-Position`:
-the answer waits, for a bounded time, until the view is there."""
+the answer waits, for a bounded time, until the view is there. `/asyncapi.json` describes the Kafka topics."""
 
 
 def create_app(settings: Settings, database: Database, reached: Reached, sales: Stats) -> FastAPI:
@@ -38,7 +38,7 @@ def create_app(settings: Settings, database: Database, reached: Reached, sales: 
     app.state.orders = Grouped(partial(queries.orders, database))
     news = Grouped(partial(queries.new_events, database))
     app.state.changes = Changes(news.get, reached, settings.partitions, _HEARTBEAT_S)
-    for router in (orders.router, timeline.router, stats.router, positions.router, health.router):
+    for router in (orders.router, timeline.router, stats.router, positions.router, health.router, asyncapi.router):
         app.include_router(router)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(NotReached, _not_reached)

@@ -14,6 +14,7 @@ from cli.errors import explained
 from cli.main import app
 from eventlog.settings import Settings
 from local_stack.services import environment_of
+from schemas import avro
 from tests.kit.command_line import orderlog_here
 
 
@@ -36,7 +37,9 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
     for verb in (
         *((verb,) for verb in VERBS),
         ("topics", "plan"),
+        ("topics", "asyncapi"),
         ("schemas", "check"),
+        ("schemas", "unknown"),
         ("log", "tail"),
         ("log", "backup"),
         ("log", "restore"),
@@ -137,6 +140,18 @@ def test_status_without_anything_running_is_exit_code_1(tmp_path: Path) -> None:
     assert '"name": "command-api"' in done.stdout
 
 
+def test_committed_schemas_that_break_a_rule_are_listed_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The registry is not even asked: there is none."""
+    files = {name: content for name, content in avro.committed_files().items() if name != "OrderShipped.v1.avsc"}
+    monkeypatch.setattr(avro, "committed_files", lambda: files)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["schemas", "check"], env={"ORDERLOG_REGISTRY_URL": "http://127.0.0.1:9"})
+    assert done.exit_code == 1
+    assert done.output.startswith("OrderShipped.v1.avsc was released and is gone")
+
+
 def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) -> None:
     variables = {name: value for name, value in environment_of(settings).items() if name.startswith("ORDERLOG_")}
 
@@ -156,10 +171,12 @@ def test_preparing_a_cluster_step_by_step(settings: Settings, tmp_path: Path) ->
     assert "order.events" in run("topics", "apply")
     assert "nothing to change" in run("topics", "plan")
     assert "run: orderlog schemas register" in run("schemas", "check", code=1)
+    assert run("schemas", "check", "--offline") == "every version can follow all before it\n"
     for service in (("project", "orders"), ("serve", "command-api")):
         assert "run: orderlog schemas register" in run_service(*service)
     assert "OrderPlaced" in run("schemas", "register")
     assert "every schema is registered" in run("schemas", "check")
+    assert run("schemas", "unknown") == "this release knows every event in the log\n"
     assert "0001" in run("migrate")
     assert "nothing to migrate" in run("migrate")
     assert run("dlq", "list") == "nothing is parked\n"

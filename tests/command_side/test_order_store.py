@@ -23,7 +23,7 @@ from command_side.partition_state import PartitionState
 from command_side.receipts import Receipt
 from command_side.routing import Router
 from eventlog.settings import Settings
-from schemas.codec import Codec
+from schemas.codec import EVENT_NAMES, Codec
 from schemas.events import Line, WriterElected
 from service.folders import own_folder
 from tests.kit.worlds import prepare
@@ -54,6 +54,38 @@ def test_what_was_written_is_there_after_the_next_opening(tmp_path: Path) -> Non
     assert again.order(uuid4()) is None
     assert again.receipt((kept.order_id.int, "key")) == receipt()
     assert again.receipt((kept.order_id.int, "another")) is None
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "why"),
+    [
+        (Checkpoint(LOG, 8, knew=frozenset({*EVENT_NAMES, "OrderWrapped"})), "OrderWrapped"),
+        (Checkpoint(LOG, 8, skipped=frozenset({"OrderShipped"})), "OrderShipped"),
+    ],
+    ids=["a newer release, which was taken back", "an older release, before the upgrade"],
+)
+def test_a_store_that_another_release_folded_otherwise_is_not_believed(
+    tmp_path: Path, checkpoint: Checkpoint, why: str
+) -> None:
+    kept = an_order()
+    store = OrderStore.open(tmp_path, LOG)
+    store.write(checkpoint, [kept], {})
+    store.close()
+    with capture_logs() as logs:
+        again = OrderStore.open(tmp_path, LOG)
+    assert again.order(kept.order_id) is None
+    assert why in logs[0]["reason"]
+    again.close()
+
+
+def test_a_store_that_skipped_what_is_still_not_known_is_believed(tmp_path: Path) -> None:
+    kept = an_order()
+    store = OrderStore.open(tmp_path, LOG)
+    store.write(Checkpoint(LOG, 8, skipped=frozenset({"OrderWrapped"})), [kept], {})
+    store.close()
+    again = OrderStore.open(tmp_path, LOG)
+    assert again.order(kept.order_id) == kept
     again.close()
 
 

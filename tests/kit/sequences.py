@@ -84,7 +84,7 @@ def _next_step(order: Order | None) -> Command:
         case Status.CONFIRMED:
             return RecordPayment(ORDER, order.outstanding, f"pay-{order.version}")
         case Status.PAID:
-            return ShipOrder(ORDER, "DHL", "JD01")
+            return ShipOrder(ORDER, "DHL", ("JD01",))
         case Status.SHIPPED:
             return DeliverOrder(ORDER)
         case Status.DELIVERED:

@@ -11,7 +11,7 @@ from command_side.domain.commands import Command
 from command_side.domain.decide import Decision, decide
 from command_side.domain.order import Order, evolve
 from command_side.domain.rejections import Rejection
-from schemas.events import OrderEvent
+from schemas.events import OrderEvent, UnknownEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,18 @@ class Decided:
         assert self.decision.type == type_, self.decision
         assert saying in self.decision.detail
         told = (self.decision.status, self.decision.version)
-        assert told in {(self.order and str(self.order.status), self.order.version if self.order else 0), (None, 0)}
+        if self.order is None:
+            assert told == (None, 0)
+        else:  # a status is only told where it can be relied on
+            status = None if self.order.unknown else str(self.order.status)
+            assert told in {(status, self.order.version), (None, 0)}
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """The events of one order so far."""
 
-    events: tuple[OrderEvent, ...]
+    events: tuple[OrderEvent | UnknownEvent, ...]
 
     def when(self, command: Command) -> Decided:
         """Decide `command` on the order that these events make."""
@@ -46,11 +50,11 @@ class History:
         return Decided(order, decide(command, order))
 
 
-def given(*events: OrderEvent) -> History:
+def given(*events: OrderEvent | UnknownEvent) -> History:
     """An order with this history; without events, no order."""
     return History(events)
 
 
-def fold(events: tuple[OrderEvent, ...]) -> Order | None:
+def fold(events: tuple[OrderEvent | UnknownEvent, ...]) -> Order | None:
     """The order after `events`."""
     return reduce(evolve, events, None)

@@ -71,8 +71,9 @@ def _ending(random: Random, order_id: UUID, total: int, quantities: dict[str, in
     why = Reason("changed my mind")
     confirmed: list[OrderEvent] = [OrderConfirmed(order_id, total)]
     halves = (total // 2, total - total // 2)
-    paid = [*confirmed, PaymentRecorded(order_id, halves[0], "a"), PaymentRecorded(order_id, halves[1], "b")]
-    delivered: list[OrderEvent] = [*paid, OrderShipped(order_id, "DHL", "JD01"), OrderDelivered(order_id)]
+    paid = [*confirmed, PaymentRecorded(order_id, halves[0], "a", "card"), PaymentRecorded(order_id, halves[1], "b")]
+    shipped = OrderShipped(order_id, "DHL", "JD01", ("JD01", "JD02"))
+    delivered: list[OrderEvent] = [*paid, shipped, OrderDelivered(order_id)]
     back = tuple(ReturnedLine(sku, quantity) for sku, quantity in quantities.items())
     endings: tuple[list[OrderEvent], ...] = (
         [],

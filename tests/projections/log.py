@@ -43,6 +43,12 @@ class LogWriter:
         barrier = WriterElected("writer", term, 1, term, "http://writer")
         return int((await (await self._send(barrier, partition, None, 0, term))).offset)
 
+    async def append_written(self, value: bytes, order_id: UUID) -> None:
+        """Append `value`, under whatever schema it was written, as the next event of an order."""
+        subject = str(order_id)
+        self.versions[subject] = self.versions.get(subject, 0) + 1
+        await self.append_encoded(value, order_id, self.versions[subject])
+
     async def append_encoded(self, value: bytes, order_id: UUID, version: int) -> None:
         """Append `value` as the event of an order, the `version`th, under whatever schema it was written."""
         about = Metadata(str(uuid4()), datetime.now(UTC), str(order_id), version, self.term, str(uuid4()), "", "")

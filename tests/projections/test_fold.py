@@ -5,16 +5,18 @@ from random import Random
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from eventlog.recorded import read_record
 from projections.orders.fold import OrderRow, fold
-from schemas.events import OrderCancelled, OrderConfirmed, WriterElected
+from schemas.events import OrderCancelled, OrderConfirmed, UnknownEvent, WriterElected
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import records
 from tests.projections.refold import folded
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+LATER = datetime(2026, 3, 1, 9, 31, tzinfo=UTC)
 
 
 def test_it_agrees_with_an_independent_fold() -> None:
@@ -46,6 +48,18 @@ def test_erased_personal_data_is_null() -> None:
 def test_nothing_to_pay_is_paid_when_confirmed() -> None:
     row = fold(None, placed(), 1, NOW)
     assert fold(row, OrderConfirmed(row.order_id, 0), 2, NOW).status == "paid"
+
+
+def test_an_event_of_an_unknown_type_takes_its_place_in_the_sequence() -> None:
+    row = fold(None, placed(), 1, NOW)
+    wrapped = UnknownEvent(row.order_id, "OrderWrapped")
+    assert fold(row, wrapped, 2, LATER) == replace(row, version=2, updated_at=LATER)
+    assert fold(fold(row, wrapped, 2, NOW), OrderConfirmed(row.order_id, 998), 3, NOW).status == "confirmed"
+    for version in (1, 3):
+        with pytest.raises(ValueError, match=rf"version {version} of order .* follows 1"):
+            fold(row, wrapped, version, NOW)
+    with pytest.raises(ValueError, match="begins with OrderWrapped"):
+        fold(None, wrapped, 1, NOW)
 
 
 def test_an_event_that_came_twice_or_too_early_is_refused() -> None:

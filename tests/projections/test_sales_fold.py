@@ -6,6 +6,7 @@ from random import Random
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from eventlog.recorded import Fact, RecordedEvent, read_record
 from projections.sales.fold import Key, fold, longer_spans
@@ -13,7 +14,7 @@ from projections.sales.rows import read_sum_key, sum_key
 from projections.sales.view import KINDS, SalesView
 from projections.table_view import Row, Write
 from projections.view import EventFailed
-from schemas.events import OrderCancelled, OrderConfirmed, PaymentRecorded, PaymentRefunded
+from schemas.events import OrderCancelled, OrderConfirmed, PaymentRecorded, PaymentRefunded, UnknownEvent
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import records
@@ -120,6 +121,17 @@ def test_what_was_never_confirmed_was_never_sold() -> None:
     order, _ = fold(None, first, 1, NOW)
     _, changes = fold(order, OrderCancelled(first.order_id, None), 2, NOW)
     assert changes == [(Key("status", "open"), (-1,)), (Key("status", "cancelled"), (1,))]
+
+
+def test_an_event_of_an_unknown_type_takes_its_place_in_the_sequence_and_adds_nothing() -> None:
+    at = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+    order, _ = fold(None, placed(), 1, at)
+    wrapped = UnknownEvent(placed().order_id, "OrderWrapped")
+    assert fold(order, wrapped, 2, at) == (structs.replace(order, version=2), [])
+    with pytest.raises(ValueError, match="version 3"):
+        fold(order, wrapped, 3, at)
+    with pytest.raises(ValueError, match="begins with OrderWrapped"):
+        fold(None, wrapped, 1, at)
 
 
 def test_an_event_out_of_sequence_is_refused() -> None:

@@ -50,6 +50,12 @@ async def test_one_order_with_all_that_is_known_of_it(client: httpx.AsyncClient,
     assert (answer.headers["ETag"], answer.headers["Orderlog-Position"]) == ('"2"', "1:1")
 
 
+async def test_the_topics_are_described_for_tools(client: httpx.AsyncClient, settings: Settings) -> None:
+    described = (await client.get("/asyncapi.json")).json()
+    assert described["asyncapi"] == "3.0.0"
+    assert described["channels"]["order-events"]["address"] == settings.topic("order.events")
+
+
 async def test_an_order_that_the_client_has_is_not_sent_again(client: httpx.AsyncClient, view: View) -> None:
     order = placed()
     await view.feed(0, [order])

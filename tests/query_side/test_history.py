@@ -36,6 +36,14 @@ def test_every_prefix_is_what_an_independent_fold_makes_of_it(seed: int) -> None
         assert {**body, "lines": lines} == expected
 
 
+def test_an_event_of_an_unknown_type_changes_the_version_only() -> None:
+    recorded = [read_record(local_codec(), 0, one) for one in records(local_codec(), history(Random(3))[:1])]
+    told = Happened(1, "OrderPlaced", START, _data(recorded[0].event))
+    later = Happened(2, "OrderWrapped", START + timedelta(seconds=1), {})
+    expected = {**state("id", [told]), "version": 2, "updated_at": later.time}
+    assert state("id", [told, later]) == expected
+
+
 def _data(event: Any) -> dict[str, Any]:
     data: dict[str, Any] = json.decode(json.encode(event))
     del data["order_id"]
@@ -104,7 +112,7 @@ async def test_the_timeline_page_by_page(client: httpx.AsyncClient, view: View) 
         (3, "PaymentRecorded", "1:3"),
         (4, "OrderCancelled", "1:4"),
     ]
-    assert told[2]["data"] == {"amount": 998, "reference": "pay"}
+    assert told[2]["data"] == {"amount": 998, "reference": "pay", "method": None}
     assert told[0]["data"]["personal_data"]["shipping_address"]["city"] == "London"
     assert (told[1]["time"], told[1]["command_id"]) == ("2026-03-01T09:30:02.000000Z", "command-2")
     beyond = (await client.get(f"/orders/{ids}/events?after=4")).json()

@@ -46,6 +46,7 @@ from schemas.events import (
     Reason,
     ReturnedLine,
     ShippingAddressChanged,
+    UnknownEvent,
 )
 from tests.kit.spec import given
 
@@ -79,7 +80,7 @@ COMMANDS: tuple[Command, ...] = (
     ConfirmOrder(ORDER),
     RejectOrder(ORDER, WHY),
     RecordPayment(ORDER, 1, "pay-9"),
-    ShipOrder(ORDER, "DHL", "JD01"),
+    ShipOrder(ORDER, "DHL", ("JD01",)),
     DeliverOrder(ORDER),
     CancelOrder(ORDER, WHY),
     ReturnLines(ORDER, (ReturnedLine("TEA", 1),), WHY),
@@ -159,7 +160,7 @@ def test_payments_add_up_to_the_total() -> None:
     half = PaymentRecorded(ORDER, 400, "pay-1")
     given(*CONFIRMED).when(RecordPayment(ORDER, 400, "pay-1")).then(half)
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 600, "pay-2")).then(PaymentRecorded(ORDER, 600, "pay-2"))
-    given(*CONFIRMED, half).when(ShipOrder(ORDER, "DHL", "1")).then_rejected("order-not-paid")
+    given(*CONFIRMED, half).when(ShipOrder(ORDER, "DHL", ("1",))).then_rejected("order-not-paid")
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 601, "pay-2")).then_rejected("overpaid", "600")
     given(*CONFIRMED, half).when(RecordPayment(ORDER, 400, "pay-1")).then_rejected("payment-already-recorded")
     given(*CONFIRMED).when(RecordPayment(ORDER, 0, "pay-1")).then_rejected("invalid-command")
@@ -167,7 +168,33 @@ def test_payments_add_up_to_the_total() -> None:
 
 def test_an_order_that_costs_nothing_needs_no_payment() -> None:
     free = structs.replace(PLACED, lines=(Line("TEA", 1, 0),))
-    given(free, OrderConfirmed(ORDER, 0)).when(ShipOrder(ORDER, "DHL", "1")).then(OrderShipped(ORDER, "DHL", "1"))
+    shipped = OrderShipped(ORDER, "DHL", "1", ("1",))
+    given(free, OrderConfirmed(ORDER, 0)).when(ShipOrder(ORDER, "DHL", ("1",))).then(shipped)
+
+
+def test_an_order_is_shipped_in_one_parcel_or_several() -> None:
+    several = OrderShipped(ORDER, "DHL", "JD01", ("JD01", "JD02"))
+    given(*PAID).when(ShipOrder(ORDER, "DHL", ("JD01", "JD02"))).then(several)
+    given(*PAID).when(ShipOrder(ORDER, "DHL", ("JD01", "JD01"))).then_rejected("invalid-command", "twice")
+    given(*PAID).when(ShipOrder(ORDER, "DHL", ())).then_rejected("invalid-command", "0 parcels")
+    many = tuple(f"JD{number}" for number in range(limits.MAX_PARCELS + 1))
+    given(*PAID).when(ShipOrder(ORDER, "DHL", many)).then_rejected("invalid-command", "101 parcels")
+
+
+def test_a_payment_says_how_it_was_paid() -> None:
+    by_card = PaymentRecorded(ORDER, 400, "pay-1", "card")
+    given(*CONFIRMED).when(RecordPayment(ORDER, 400, "pay-1", "card")).then(by_card)
+
+
+@pytest.mark.parametrize("wrapped_at", range(len(SHIPPED) + 1))
+def test_nothing_is_decided_on_an_order_that_a_newer_release_knows_more_of(wrapped_at: int) -> None:
+    wrapped = UnknownEvent(ORDER, "OrderWrapped")
+    history = given(*SHIPPED[:wrapped_at], wrapped, *SHIPPED[wrapped_at:])
+    for command in (DeliverOrder(ORDER), CancelOrder(ORDER, WHY), AddLine(ORDER, "POT", 1, 1)):
+        history.when(command).then_rejected("newer-release-needed", "OrderWrapped")
+        assert (order := history.when(command).order)
+        assert order.version == len(SHIPPED) + 1
+    history.when(PLACE).then_rejected("order-exists")
 
 
 def test_a_cancelled_order_is_refunded_what_was_paid() -> None:

@@ -50,7 +50,8 @@ def test_it_reads_what_the_codec_reads() -> None:
         expected = read_record(CODEC, 0, one)
         content = to_builtins(expected.event, builtin_types=(UUID,))
         assert (told.name, told.order_id) == (type(expected.event).__name__, content.pop("order_id"))
-        assert told.content == {**content, **({"lines": list(content["lines"])} if "lines" in content else {})}
+        lists = {name: list(value) for name, value in content.items() if isinstance(value, tuple)}
+        assert told.content == {**content, **lists}
         assert (told.time, told.recorded_at) == (expected.metadata.time, expected.recorded_at)
 
 
