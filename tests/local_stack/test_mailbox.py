@@ -1,6 +1,8 @@
 """The local mailbox as a process: whatever comes over SMTP is shown, and does nothing."""
 
+import importlib
 import smtplib
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -15,6 +17,7 @@ from eventlog.settings import Settings
 from local_stack.mailbox.mails import MOST, Mailbox
 from local_stack.ports import free_port
 from local_stack.services import PortTaken, with_mailbox, with_ports
+from schemas.errors import BadInput
 from tests.kit.mailbox import MailboxProcess
 
 EVIL = '"><script>alert(1)</script>'
@@ -117,6 +120,13 @@ def test_anything_can_be_taken(content: bytes, start: bytes) -> None:
     box.take("a@example.com", ["b@example.com"], start + content)
     (mail,) = box.newest_first()
     "".join((mail.subject, mail.message_id, mail.text, mail.html)).encode()
+
+
+def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    monkeypatch.delitem(sys.modules, "local_stack.mailbox.app", raising=False)
+    with pytest.raises(BadInput, match="the mailbox needs aiosmtpd"):
+        importlib.import_module("local_stack.mailbox.app")
 
 
 def test_the_oldest_mails_are_forgotten() -> None:
