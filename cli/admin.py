@@ -86,6 +86,7 @@ def config(
         table.add_column(heading, no_wrap=heading != "meaning")
     for name, field in Settings.model_fields.items():
         value = field.default if defaults else getattr(in_force, name)
+        value = value if field.repr or not value else "(hidden)"
         table.add_row(f"ORDERLOG_{name.upper()}", str(value), _source(name, given, in_force), field.description or "")
     Console(width=max(Console().width, _TABLE_WIDTH)).print(table)
 

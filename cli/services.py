@@ -1,7 +1,7 @@
 """`orderlog serve`, `orderlog project`, `orderlog subscribe`: one service as this process."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, assert_never
 
 import typer
 
@@ -13,19 +13,27 @@ class Api(StrEnum):
 
     COMMAND = "command-api"
     QUERY = "query-api"
+    MAILBOX = "mailbox"
 
 
 def serve(api: Annotated[Api, typer.Argument(help="which HTTP service")]) -> None:
-    """Serve the command API or the query API until SIGTERM or Ctrl-C."""
+    """Serve the command API, the query API or the local mailbox until SIGTERM or Ctrl-C."""
     # Imported here: each service, and every other verb, does without the others' libraries.
-    if api is Api.COMMAND:
-        from command_side import bootstrap as command_api
+    match api:
+        case Api.COMMAND:
+            from command_side import bootstrap as command_api
 
-        command_api.serve(settings.of_running_stack())
-    else:
-        from query_side import bootstrap as query_api
+            command_api.serve(settings.of_running_stack())
+        case Api.QUERY:
+            from query_side import bootstrap as query_api
 
-        query_api.serve(settings.of_running_stack())
+            query_api.serve(settings.of_running_stack())
+        case Api.MAILBOX:
+            from local_stack.mailbox import app as mailbox
+
+            mailbox.serve(settings.of_running_stack())
+        case _:
+            assert_never(api)
 
 
 def project(

@@ -14,6 +14,13 @@ _ENDPOINTS = (
     "worker_host",
     "worker_port",
     "sales_worker_port",
+    "subscriber_host",
+    "email_port",
+    "mailbox_host",
+    "mailbox_port",
+    "mailbox_smtp_port",
+    "smtp_host",
+    "smtp_port",
     "partitions",
     "topic_prefix",
 )

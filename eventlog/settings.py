@@ -4,10 +4,14 @@ One class for all services, because they share the log: a command API and a proj
 disagree about the topic prefix or the partition count would be two systems.
 """
 
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ADDRESS = r"[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+@[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+"
+_SENDER = re.compile(rf"[^<>@,;:\x00-\x1f]*<{_ADDRESS}>|{_ADDRESS}")
 
 
 class Settings(BaseSettings):
@@ -146,9 +150,19 @@ class Settings(BaseSettings):
     )
     smtp_username: str = Field("", description="login at the mail server; none without")
     smtp_password: str = Field("", repr=False, description="its password")
-    mail_from: str = Field("orderlog <orders@example.com>", description="sender of the mails")
-    mails_per_second: float = Field(50.0, gt=0, description="mails an email service sends at most")
-    mail_attempts: int = Field(8, ge=1, description="a mail that failed so often is set aside as a dead letter")
+    mail_from: str = Field(
+        "orderlog <orders@example.com>",
+        description="sender of the mails: an address, or a name and the address in <>",
+    )
+    mails_per_second: float = Field(50.0, ge=0.2, description="mails an email service sends at most")
+    mail_attempts: int = Field(
+        12, ge=1, description="a mail that failed so often is a dead letter; 12 times take over half an hour"
+    )
+    mailbox_host: str = Field("127.0.0.1", description="address the local mailbox listens on")
+    mailbox_port: int = Field(8025, ge=0, le=65535, description="port of the mailbox's page; 0 picks a free one")
+    mailbox_smtp_port: int = Field(
+        1025, ge=0, le=65535, description="port that the mailbox takes mails on; 0 picks a free one"
+    )
 
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
     cache_dir: Path | None = Field(
@@ -158,6 +172,13 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged"
     )
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, given: str) -> str:
+        if not _SENDER.fullmatch(given):
+            raise ValueError("write an address in ASCII, or a name without any of @,:; and then the address in <>")
+        return given
 
     def worker_port_of(self, projection: str) -> int:
         """The port that a worker of `projection` listens on."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -37,7 +37,7 @@ async def run(settings: Settings, orders_per_second: float, tend: Callable[[], N
     command_url, query_url = urls["command-api"], urls["query-api"]
     traffic = Traffic(command_url, orders_per_second, Random())
     yours = await traffic.place(_order_of_yours(uuid4(), {"TEA-EARL-GREY-100": 2}))
-    _invite(console, command_url, query_url, yours)
+    _invite(console, urls, yours)
     async with asyncio.TaskGroup() as group, httpx.AsyncClient(base_url=query_url, timeout=5) as client:
         group.create_task(traffic.run())
         if console.is_terminal:
@@ -106,7 +106,8 @@ async def _sales(client: httpx.AsyncClient) -> str:
     return now + best
 
 
-def _invite(console: Console, command_url: str, query_url: str, yours: UUID) -> None:
+def _invite(console: Console, urls: Mapping[str, str], yours: UUID) -> None:
+    command_url, query_url = urls["command-api"], urls["query-api"]
     body = _order_of_yours(yours, {"CUP-WHITE": 2})
     del body["order_id"]
     as_json = "-H 'Content-Type: application/json' -d"
@@ -116,6 +117,7 @@ def _invite(console: Console, command_url: str, query_url: str, yours: UUID) -> 
         f"query API    {query_url}/docs",
         f"positions    {query_url}/positions",
         f"sales        {query_url}/stats/revenue?by=minute",
+        f"mailbox      {urls['mailbox']}",
         "",
         "Place an order, list yours, and ask for what an open order refuses:",
         "",

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eventlog.settings import Settings
@@ -19,12 +19,16 @@ class PortTaken(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: its name, the arguments of `orderlog` that run it, and the settings that say where it listens."""
+    """One service: its name, the arguments of `orderlog` that run it, and the settings that say where it listens.
+
+    `more_ports` are the other ports it listens on: {what they are called: their setting}.
+    """
 
     name: str
     arguments: tuple[str, ...]
     host_setting: str
     port_setting: str
+    more_ports: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, settings: Settings) -> Part:
         """Where it is reached under `settings`."""
@@ -43,6 +47,8 @@ SERVICES = (
     Service("projection-orders", ("project", "orders"), "worker_host", "worker_port"),
     Service("projection-sales", ("project", "sales"), "worker_host", "sales_worker_port"),
     Service("query-api", ("serve", "query-api"), "query_api_host", "query_api_port"),
+    Service("mailbox", ("serve", "mailbox"), "mailbox_host", "mailbox_port", {"mailbox-smtp": "mailbox_smtp_port"}),
+    Service("subscriber-email", ("subscribe", "email"), "subscriber_host", "email_port"),
 )
 
 
@@ -62,17 +68,27 @@ def with_ports(settings: Settings, file: Path) -> Settings:
 
     Raises PortTaken when one that was set is in use. 0 stands for any free port.
     """
-    preferred = {service.name: port for service, port in _wanted(settings)}
+    settings_of = dict(_listening())
+    preferred = {name: getattr(settings, setting) for name, setting in settings_of.items()}
     ports = remembered_ports(file, tuple(preferred), preferred)
-    for service, port in _wanted(settings):
-        if port and service.port_setting in settings.model_fields_set:
+    for name, port in preferred.items():
+        if port and settings_of[name] in settings.model_fields_set:
             if not is_free(port):
-                variable = f"ORDERLOG_{service.port_setting.upper()}"
-                raise PortTaken(f"port {port} for {service.name} is in use; set {variable} to another, or to 0")
-            ports[service.name] = port
-    return settings.model_copy(update={service.port_setting: ports[service.name] for service in SERVICES})
+                variable = f"ORDERLOG_{settings_of[name].upper()}"
+                raise PortTaken(f"port {port} for {name} is in use; set {variable} to another, or to 0")
+            ports[name] = port
+    return settings.model_copy(update={setting: ports[name] for name, setting in settings_of.items()})
 
 
-def _wanted(settings: Settings) -> Iterator[tuple[Service, int]]:
+def with_mailbox(settings: Settings) -> Settings:
+    """`settings` with the mailbox as the mail server, unless another one is set."""
+    if settings.model_fields_set & {"smtp_host", "smtp_port"}:
+        return settings
+    return settings.model_copy(update={"smtp_host": settings.mailbox_host, "smtp_port": settings.mailbox_smtp_port})
+
+
+def _listening() -> Iterator[tuple[str, str]]:
+    """Who listens, and the setting of its port."""
     for service in SERVICES:
-        yield service, getattr(settings, service.port_setting)
+        yield service.name, service.port_setting
+        yield from service.more_ports.items()

@@ -19,7 +19,7 @@ from local_stack.preparing import prepare
 from local_stack.probes import http_ready
 from local_stack.progress import Advance, Progress
 from local_stack.run_state import Part, RunState, State
-from local_stack.services import SERVICES, with_ports
+from local_stack.services import SERVICES, with_mailbox, with_ports
 from local_stack.supervision import Supervised
 from schemas.errors import Explained
 
@@ -69,7 +69,7 @@ class Stack:
         """Start everything and return once all services are ready."""
         self.say("starting", "looking for what was downloaded")
         _require_space(self._data)
-        self.settings = with_ports(self.settings, self._data / "ports.json")
+        self.settings = with_mailbox(with_ports(self.settings, self._data / "ports.json"))
         infrastructure = self._infrastructure = Infrastructure(self._data, self.settings.cache_dir, self)
         infrastructure.start()
         self._infrastructure_parts = [Supervised(part.child, part.launch) for part in infrastructure.parts]
@@ -104,7 +104,7 @@ class Stack:
 
     def say(self, state: State, step: str) -> None:
         """Write down, for `orderlog status` and `up`, how things stand."""
-        settings = self.settings.model_dump(mode="json", exclude_none=True)
+        settings = self.settings.model_dump(mode="json", exclude_none=True, exclude={"smtp_password"})
         run_state.write(self._data, RunState(os.getpid(), state, step, settings, self.parts))
 
     def step(self, text: str) -> None:

@@ -9,7 +9,7 @@ import structlog
 from eventlog.settings import Settings
 
 # aiokafka reports every failed reconnection as an error; our own loops say what matters of it.
-_NOISY = ("aiokafka", "kafka", "faust", "mode", "httpx")
+_NOISY = ("aiokafka", "kafka", "faust", "mode", "httpx", "mail")
 
 
 def console() -> structlog.dev.ConsoleRenderer:

@@ -1,7 +1,9 @@
 """The loop that carries out what stands in a subscriber's outbox, as it falls due, some of it at once."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import TypeVar
 
 import psycopg
 import structlog
@@ -16,8 +18,10 @@ from subscribers.outbox import Later, Outcome, Perform, Task, Unavailable
 from subscribers.subscription import Effects, Subscription
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 _LEASE_S = 60.0  # longer than anything here takes: SMTP and HTTP calls give up after 30 s
+_FINISH_S = 8.0  # of the ten seconds that a process has to stop (local_stack/process.py)
 _LOOK_EVERY_S = 1.0
 _MOST_PAUSE_S = 5.0
 
@@ -45,21 +49,22 @@ class Deliverer:
             async with self._effects.open(self._settings) as perform:
                 while True:
                     self._put.clear()
-                    if not await self._some(perform):
-                        with suppress(TimeoutError):
-                            await asyncio.wait_for(self._put.wait(), await self._pause())
+                    if outcomes := await _to_its_end(self._some(perform)):
+                        await self._went(outcomes)
+                        continue
+                    pause_s = await self._pause()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._put.wait(), pause_s)
         except Exception as error:
             stop_at_once("subscriber_stopped", reason="its outbox cannot be worked on", exc_info=error)
         finally:
             await self._database.close()
 
-    async def _some(self, perform: Perform) -> bool:
-        """Carry out what is due; whether there may be more of it at once."""
+    async def _some(self, perform: Perform) -> list[Outcome]:
+        """Carry out what is due, some of it; how it went."""
         try:
             async with self._database.connection() as connection:
                 tasks = await outbox.claim(connection, self._name, self._effects.at_once, _LEASE_S)
-                if not tasks:
-                    return False
                 outcomes = await asyncio.gather(*(_outcome(perform, task) for task in tasks))
                 for task, outcome in zip(tasks, outcomes, strict=True):
                     await self._settle(connection, task, outcome)
@@ -67,8 +72,8 @@ class Deliverer:
             verdict = judge_postgres(error)
             if not isinstance(verdict, Retry):
                 raise
-            outcomes = [Unavailable(verdict.reason)]
-        return await self._went(outcomes)
+            return [Unavailable(verdict.reason)]
+        return outcomes
 
     async def _settle(self, connection: Connection, task: Task, outcome: Outcome) -> None:
         state = await outbox.settle(connection, self._name, task, outcome, self._effects.attempts(self._settings))
@@ -78,20 +83,19 @@ class Deliverer:
         elif isinstance(outcome, Later):
             log.warning("task_failed", task=task.id, reason=outcome.reason, failed=task.attempts + 1)
 
-    async def _went(self, outcomes: list[Outcome]) -> bool:
-        """Note how it went, and pause when nothing can be done now; True."""
+    async def _went(self, outcomes: list[Outcome]) -> None:
+        """Note how it went, and pause when nothing can be done now."""
         reason = next((one.reason for one in outcomes if isinstance(one, Unavailable)), None)
         if reason is None:
             if self.waiting_for:
                 log.info("outbox_goes_on")
             self.waiting_for, self._failures = None, 0
-            return True
+            return
         if self.waiting_for != reason:
             log.warning("outbox_waits", reason=reason)
         self.waiting_for = reason
-        await asyncio.sleep(min(0.1 * 2**self._failures, _MOST_PAUSE_S))
+        await asyncio.sleep(pause_s(self._failures))
         self._failures += 1
-        return True
 
     async def _pause(self) -> float:
         """Until something is due, but no longer than another process may take to put something."""
@@ -101,6 +105,22 @@ class Deliverer:
         except psycopg.OperationalError:
             return _LOOK_EVERY_S
         return _LOOK_EVERY_S if due_s is None else min(max(due_s, 0.01), _LOOK_EVERY_S)
+
+
+def pause_s(failures: int) -> float:
+    """How long nothing is tried after so many failures in a row before this one: 0.1 s, 0.2 s, … at most 5 s."""
+    return min(0.1 * 2.0 ** min(failures, 10), _MOST_PAUSE_S)  # an outage of hours has failures without end
+
+
+async def _to_its_end(work: Coroutine[None, None, T]) -> T:
+    """What `work` returns. Who is cancelled meanwhile lets it end first, so that what was done is noted as done."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_FINISH_S)
+        task.cancel()
+        raise
 
 
 async def _outcome(perform: Perform, task: Task) -> Outcome:

@@ -7,6 +7,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from enum import StrEnum
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -15,6 +16,9 @@ _WITHOUT_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV X
 _IN_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 _DIGITS = dict.fromkeys(_WITHOUT_MINOR_UNIT.split(), 0) | dict.fromkeys(_IN_THOUSANDTHS.split(), 3)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# A dot-atom on both sides (RFC 5322), in any script (RFC 6531): quoted local parts and address literals are refused.
+_PART = r"""([^\s\x00-\x1f\x7f@<>()\[\],;:\\"]+)"""
+_ADDRESS = re.compile(f"{_PART}@{_PART}")
 _TEMPLATES = Environment(
     loader=PackageLoader("subscribers.email"),
     autoescape=select_autoescape(["html.j2"], default=False),
@@ -55,15 +59,18 @@ class Facts:
 
 
 def letter(kind: Kind, facts: Facts, sender: str) -> EmailMessage:
-    """The mail, with a Message-ID that is the event's. Raises ValueError when the address cannot be written to."""
-    user, _, domain = _line(facts.email).rpartition("@")
+    """The mail, with a Message-ID that is the event's. Raises ValueError when the address cannot be written to.
+
+    The error does not tell the address: it gets into logs.
+    """
     name = _line(facts.name)
     mail = EmailMessage()
     mail["From"] = sender
-    mail["To"] = Address(name, user, domain)
+    mail["To"] = _address(name, facts.email)
     mail["Subject"] = f"Your order {facts.order_id} is {kind}"
     mail["Date"] = format_datetime(facts.at)
-    mail["Message-ID"] = f"<{facts.event_id}@orderlog.invalid>"
+    # The order's id keeps the mails of two systems apart whose logs have the same positions.
+    mail["Message-ID"] = f"<{quote(facts.event_id, safe='')}.{facts.order_id}@{mail['From'].addresses[0].domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     shown = {
         "name": name,
@@ -82,6 +89,18 @@ def amount(minor: int, currency: str) -> str:
     whole, rest = divmod(abs(minor), 10**digits)
     fraction = f".{rest:0{digits}}" if digits else ""
     return f"{'-' if minor < 0 else ''}{whole:,}{fraction} {currency}"
+
+
+def _address(name: str, email: str) -> Address:
+    found = _ADDRESS.fullmatch(email)
+    if not found:
+        raise ValueError("the customer's address is none that mails can be written to")
+    user, domain = found.groups()
+    try:
+        # Any server takes a domain in ASCII; only one with SMTPUTF8 takes the other part in another script.
+        return Address(name, user, domain.encode("idna").decode())
+    except UnicodeError:
+        raise ValueError("the domain of the customer's address is none") from None
 
 
 def _line(text: str) -> str:

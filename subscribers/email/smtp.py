@@ -1,13 +1,15 @@
 """Sends mails over one kept SMTP connection, and tells apart why one did not go."""
 
 import asyncio
+import time
 from email.message import EmailMessage
 
 import aiosmtplib
 
 from eventlog.settings import Settings
 
-_SECONDS = 30.0
+WITHIN_S = 30.0  # a mail is handed over, or given up, connecting and logging in included
+_IDLE_S = 20.0  # servers close a connection that is idle for longer, some after a minute
 
 
 class Refused(Exception):
@@ -19,13 +21,15 @@ class Deferred(Exception):
 
 
 class Unreachable(Exception):
-    """No mail can be sent now: no connection, no TLS or no login. It says nothing about the mail."""
+    """No mail can be sent now: no connection, TLS or login, or not from this sender. It says nothing about the mail."""
 
 
 class Sender:
-    """One connection to the settings' mail server, opened when needed. Sends one mail at a time."""
+    """One connection to the settings' mail server, opened when needed. For one task at a time."""
 
     def __init__(self, settings: Settings) -> None:
+        self._server = f"{settings.smtp_host}:{settings.smtp_port}"
+        self._used = 0.0
         self._client = aiosmtplib.SMTP(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
@@ -33,40 +37,66 @@ class Sender:
             password=settings.smtp_password or None,
             use_tls=settings.smtp_security == "tls",
             start_tls=settings.smtp_security == "starttls",
-            timeout=_SECONDS,
+            timeout=WITHIN_S,
         )
-        self._one = asyncio.Lock()
 
     async def send(self, mail: EmailMessage) -> None:
-        """Hand the mail over. Raises Refused, Deferred or Unreachable; after the last the mail may have gone."""
-        async with self._one:
-            await self._connect()
-            try:
-                await self._client.send_message(mail)
-            except aiosmtplib.SMTPRecipientsRefused as error:
-                raise _by_code(max(each.code for each in error.recipients), str(error)) from error
-            except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError) as error:
-                self._client.close()
-                raise Unreachable(str(error)) from error
-            except aiosmtplib.SMTPResponseException as error:
-                if error.code == 421:
-                    self._client.close()
-                    raise Unreachable(str(error)) from error
-                raise _by_code(error.code, str(error)) from error
+        """Hand the mail over. Raises Refused, Deferred or Unreachable; after the last the mail may have gone.
+
+        What is raised does not tell the address: it gets into logs.
+        """
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self._connect()
+                self._used = time.monotonic()
+                await self._send(mail)
+        except TimeoutError:
+            self.close()
+            raise Unreachable(f"the mail server {self._server} does not answer within {WITHIN_S:g} s") from None
 
     def close(self) -> None:
         """Drop the connection."""
         self._client.close()
 
     async def _connect(self) -> None:
+        if self._client.is_connected and time.monotonic() - self._used > _IDLE_S:
+            self.close()
         if self._client.is_connected:
             return
         try:
             await self._client.connect()
         except (aiosmtplib.SMTPException, OSError) as error:
-            self._client.close()
-            raise Unreachable(str(error)) from error
+            self.close()
+            raise Unreachable(f"the mail server {self._server}: {_said(error)}") from error
+
+    async def _send(self, mail: EmailMessage) -> None:
+        (recipient,) = (address.addr_spec for address in mail["To"].addresses)
+        try:
+            await self._client.send_message(mail)
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise self._answer(error.recipients[0].code, error.recipients[0].message, recipient) from error
+        except aiosmtplib.SMTPSenderRefused as error:
+            # Whoever the mail is for, it would be said of the next one too.
+            raise Unreachable(
+                f"the mail server {self._server} takes no mail from {error.sender} (ORDERLOG_MAIL_FROM): {_said(error)}"
+            ) from error
+        except aiosmtplib.SMTPNotSupported as error:
+            raise Refused("the mail server takes no address in another script (SMTPUTF8)") from error
+        except aiosmtplib.SMTPResponseException as error:
+            raise self._answer(error.code, error.message, recipient) from error
+        except (aiosmtplib.SMTPException, OSError) as error:  # it is gone, or makes no sense
+            self.close()
+            raise Unreachable(f"the mail server {self._server}: {_said(error)}") from error
+
+    def _answer(self, code: int, said: str, recipient: str) -> Refused | Deferred | Unreachable:
+        reason = f"the mail server says {code} {' '.join(said.split())}".replace(recipient, "…")
+        if code == 421:  # it is about to close the connection (RFC 5321, 3.8)
+            self.close()
+            return Unreachable(reason)
+        return Refused(reason) if code >= 500 else Deferred(reason)
 
 
-def _by_code(code: int, reason: str) -> Refused | Deferred:
-    return Refused(reason) if code >= 500 else Deferred(reason)
+def _said(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return f"{error.code} {' '.join(error.message.split())}"
+    return str(error) or type(error).__name__

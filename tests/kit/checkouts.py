@@ -20,7 +20,8 @@ class Checkout:
         self.folder = folder
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ORDERLOG_")}
         # Not the well-known ports: something else may have them on the machine that tests this.
-        ports = {f"ORDERLOG_{name}_PORT": "0" for name in ("COMMAND_API", "QUERY_API", "WORKER", "SALES_WORKER")}
+        services = ("COMMAND_API", "QUERY_API", "WORKER", "SALES_WORKER", "EMAIL", "MAILBOX", "MAILBOX_SMTP")
+        ports = {f"ORDERLOG_{name}_PORT": "0" for name in services}
         self._environment |= {**ports, "ORDERLOG_PARTITIONS": "3"}
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

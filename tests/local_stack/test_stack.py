@@ -28,7 +28,7 @@ async def test_up_use_kill_down_and_up_again(checkout: Callable[[str], Checkout]
     assert "OrderConfirmed" in here.run("log", "tail", "--from-start", "--no-follow").stdout
 
     for process in here.processes():
-        if any(word in process.cmdline() for word in ("serve", "project")):
+        if any(word in process.cmdline() for word in ("serve", "project", "subscribe")):
             process.kill()
     await eventually(lambda: here.run("status").returncode == 0, timeout_s=90)
     paid = _position(urls, path, "payments", {"amount": 500, "reference": "pay-1"})

@@ -8,25 +8,11 @@ from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import AuthResult
 
-from eventlog.settings import Settings
+from subscribers.email import smtp
 from subscribers.email.smtp import Deferred, Refused, Sender, Unreachable
-
-
-class Server:
-    def __init__(self) -> None:
-        self.taken: list[bytes] = []
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        if address.startswith(("550", "450")):
-            return f"{address[:3]} no"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.taken.append(envelope.content)
-        return "250 OK"
+from tests.subscribers.email.mail_server import MailServer
 
 
 def mail(to: str) -> EmailMessage:
@@ -37,62 +23,143 @@ def mail(to: str) -> EmailMessage:
 
 
 async def test_refused_deferred_taken_down_and_back() -> None:
-    handler = Server()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(handler), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    sender = Sender(Settings(smtp_port=port))
-    with pytest.raises(Refused):
-        await sender.send(mail("550@example.com"))
-    with pytest.raises(Deferred):
-        await sender.send(mail("450@example.com"))
-    await sender.send(mail("ann@example.com"))
+    async with MailServer() as server:
+        sender = Sender(server.settings())
+        with pytest.raises(Refused, match="550 <…>: no") as refused:
+            await sender.send(mail("550@example.com"))
+        assert "550@example.com" not in str(refused.value)
+        with pytest.raises(Deferred):
+            await sender.send(mail("450@example.com"))
+        await sender.send(mail("ann@example.com"))
+        assert server.connections == 1
     sender.close()
-    server.close()
     with pytest.raises(Unreachable):
         await sender.send(mail("ann@example.com"))
-    server = await loop.create_server(lambda: SMTP(handler), "127.0.0.1", port)
-    await sender.send(mail("ann@example.com"))
-    assert len(handler.taken) == 2
-    sender.close()
+    async with MailServer(port=server.port) as server:
+        await sender.send(mail("ann@example.com"))
+        assert len(server.taken) == 1
+        sender.close()
+
+
+@pytest.mark.parametrize("answer", ["550 5.7.1 you are not a sender of ours", "451 too many mails from you"])
+async def test_that_the_sender_is_refused_is_no_mails_fault(answer: str) -> None:
+    async with MailServer() as server:
+        sender = Sender(server.settings())
+        server.no_sender = answer
+        with pytest.raises(Unreachable, match=f"ORDERLOG_MAIL_FROM.*{answer}"):
+            await sender.send(mail("ann@example.com"))
+        server.no_sender = ""
+        await sender.send(mail("ann@example.com"))
+        sender.close()
+
+
+async def test_an_address_in_another_script_needs_a_server_that_takes_it() -> None:
+    async with MailServer(enable_SMTPUTF8=True) as server:
+        sender = Sender(server.settings())
+        await sender.send(mail("jörg@example.com"))
+        assert server.taken[0]["To"] == "jörg@example.com"
+        sender.close()
+    async with MailServer() as server:
+        sender = Sender(server.settings())
+        with pytest.raises(Refused, match="SMTPUTF8"):
+            await sender.send(mail("jörg@example.com"))
+        await sender.send(mail("ann@example.com"))
+        sender.close()
+
+
+@pytest.mark.parametrize("greets", [True, False])
+async def test_a_server_that_says_nothing_is_given_up(greets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = asyncio.Event()
+
+    async def silent(_reader: Any, writer: asyncio.StreamWriter) -> None:
+        if greets:
+            writer.write(b"220 hello\r\n")
+        await ends.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sender = Sender(MailServer(port=port).settings())
+    monkeypatch.setattr(smtp, "WITHIN_S", 0.2)  # shorter than the client's own patience
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="does not answer within"):
+            await sender.send(mail("ann@example.com"))
+    monkeypatch.undo()
+    ends.set()
+    server.close()
+    async with MailServer(port=port) as other:
+        await sender.send(mail("ann@example.com"))
+        assert len(other.taken) == 1
+        sender.close()
+
+
+@pytest.mark.parametrize("greeting", ["554 go away", "hello, I am no mail server", ""])
+async def test_what_is_no_mail_server_is_unreachable(greeting: str) -> None:
+    async def other(_reader: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{greeting}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    sender = Sender(MailServer(port=server.sockets[0].getsockname()[1]).settings())
+    with pytest.raises(Unreachable):
+        await sender.send(mail("ann@example.com"))
     server.close()
 
 
+async def test_a_connection_that_idled_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with MailServer() as server:
+        sender = Sender(server.settings())
+        await sender.send(mail("ann@example.com"))
+        monkeypatch.setattr(smtp, "_IDLE_S", -1.0)
+        await sender.send(mail("ann@example.com"))
+        assert (server.connections, len(server.taken)) == (2, 2)
+        sender.close()
+
+
+async def test_nothing_is_sent_in_the_clear_to_a_server_without_starttls() -> None:
+    async with MailServer() as server:
+        sender = Sender(server.settings(smtp_security="starttls", smtp_username="ann", smtp_password="secret"))
+        with pytest.raises(Unreachable):
+            await sender.send(mail("ann@example.com"))
+        assert server.taken == []
+        sender.close()
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_a_certificate_nobody_vouches_for_is_refused_and_a_trusted_one_logs_in(
     security: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler, authority, cert = Server(), trustme.CA(), tmp_path / "cert.pem"
+    authority, cert = trustme.CA(), tmp_path / "cert.pem"
     authority.cert_pem.write_to_path(cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     starttls = context if security == "starttls" else None
 
-    def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    def login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"), handled=False)
 
-    def protocol() -> SMTP:
-        return SMTP(
-            handler,
-            tls_context=starttls,
-            authenticator=login,
-            auth_required=True,
-            auth_require_tls=starttls is not None,
-        )
-
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=context if security == "tls" else None)
-    port = server.sockets[0].getsockname()[1]
-    settings = Settings(smtp_port=port, smtp_security=security, smtp_username="ann", smtp_password="secret")
-    with pytest.raises(Unreachable):
-        await Sender(settings).send(mail("ann@example.com"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    sender = Sender(settings)
-    await sender.send(mail("ann@example.com"))
-    assert len(handler.taken) == 1
-    sender.close()
-    mistaken = Sender(settings.model_copy(update={"smtp_password": "guessed"}))
-    with pytest.raises(Unreachable):
-        await mistaken.send(mail("ann@example.com"))
-    mistaken.close()
-    server.close()
+    async with MailServer(
+        ssl=context if security == "tls" else None,
+        tls_context=starttls,
+        authenticator=login,
+        auth_required=True,
+        auth_require_tls=starttls is not None,
+    ) as server:
+        settings = server.settings(smtp_security=security, smtp_username="ann", smtp_password="secret")
+        with pytest.raises(Unreachable):
+            await Sender(settings).send(mail("ann@example.com"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        sender = Sender(settings)
+        await sender.send(mail("ann@example.com"))
+        assert len(server.taken) == 1
+        sender.close()
+        mistaken = Sender(settings.model_copy(update={"smtp_password": "guessed"}))
+        with pytest.raises(Unreachable):
+            await mistaken.send(mail("ann@example.com"))
+        mistaken.close()
+        # A server that wants a login and gets none: nobody's mail is to blame.
+        nobody = Sender(settings.model_copy(update={"smtp_username": "", "smtp_password": ""}))
+        with pytest.raises(Unreachable):
+            await nobody.send(mail("ann@example.com"))
+        nobody.close()
