@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -27,6 +27,7 @@ from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.log_identity import require_log
 from projections.metrics import Metrics
 from projections.parking import count_held
+from projections.publishing import Publisher
 from projections.rebuild import records
 from projections.rebuild.building import Ends
 from projections.rebuild.cleaning import forget_changelog
@@ -35,10 +36,11 @@ from projections.stopping import stop_at_once
 from projections.succession import Succession
 from projections.table_view import AnyView, TableView
 from projections.transport import ProjectionApp
+from projections.view import Publishes
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
-from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
+from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ, Topic
 from service import logs
 from service.folders import own_folder
 from service.sockets import listen
@@ -103,12 +105,16 @@ async def build_app(
     view: AnyView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
 ) -> tuple[ProjectionApp, Succession]:
     """The Faust app that keeps `view` up to date, its data in `folder`, ready to be started. Raises as `run` does."""
-    identity = await _identity(settings, settings.topic(ORDER_EVENTS.name))
+    publishes = view.publishes if isinstance(view, Publishes) else ()
+    identity = await _identity(settings, settings.topic(ORDER_EVENTS.name), publishes)
     schemas = SchemaLookup(Registry(settings.registry_url, _LOOKUP_PATIENCE_S).schema)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
     generation, ends = await _generation(settings, view, identity, number)
     metrics = Metrics(generation)
-    parts = Parts(settings, codec, schemas, identity, generation, metrics, listener, folder, ends)
+    publisher = None
+    if publishes:
+        publisher = await Publisher.load(settings, publishes, lambda topic, n: metrics.published.add(n, topic=topic))
+    parts = Parts(settings, codec, schemas, identity, generation, metrics, listener, folder, ends, publisher)
     app = await table_app(parts, view) if isinstance(view, TableView) else view_app(parts, view)
     succession = Succession(settings, view, generation, metrics, folder)
     app.beside = (*app.beside, succession.run)
@@ -193,6 +199,6 @@ async def _building(connection: Connection, view: AnyView, number: int) -> tuple
     return record.generation, record.ends
 
 
-async def _identity(settings: Settings, topic: str) -> LogIdentity:
-    await topic_admin.require(settings, ORDER_EVENTS, ORDER_EVENTS_DLQ)
+async def _identity(settings: Settings, topic: str, publishes: Sequence[Topic]) -> LogIdentity:
+    await topic_admin.require(settings, ORDER_EVENTS, ORDER_EVENTS_DLQ, *publishes)
     return await read_identity(settings.kafka_bootstrap, topic)

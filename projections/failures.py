@@ -6,6 +6,7 @@ import httpx
 import psycopg
 from psycopg.errors import IdleInTransactionSessionTimeout, InvalidSchemaName, ReadOnlySqlTransaction, UndefinedTable
 
+from projections.publishing import NotPublished
 from projections.schema_lookup import SchemaWanted
 from projections.view import EventFailed
 from schemas.registry import RegistryUnavailable
@@ -27,7 +28,7 @@ class TableUnreadable(Exception):
 class Retry:
     """The same batch again, after a pause and for as long as it takes: nothing is wrong with it.
 
-    `cause` is one of a few words, for metrics: postgres, disk_full, registry.
+    `cause` is one of a few words, for metrics: postgres, disk_full, registry, kafka.
     """
 
     reason: str
@@ -66,6 +67,8 @@ def judge(error: Exception) -> Retry | Park | Stop:
     match error:
         case RegistryUnavailable() | httpx.HTTPError() | SchemaWanted():
             return Retry(str(error), "registry")
+        case NotPublished():
+            return Retry(str(error), "kafka")
         case Hole() | TooManyParked() | TableUnreadable():
             return Stop(str(error))
         case EventFailed():

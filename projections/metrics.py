@@ -50,6 +50,7 @@ class Metrics:
         self.applied = self._counter("events_applied", "Records that were new to the view")
         self.deposed = self._counter("events_deposed", "Records of a deposed writer, dropped")
         self.parked = self._counter("events_parked", "Records set aside")
+        self.published = self._counter("events_published", "Public events that Kafka has acknowledged", "topic")
         self.retries = self._counter("retries", "Attempts that failed and were made again", "cause")
 
     def render(self) -> bytes:

@@ -21,6 +21,7 @@ from projections.failures import Retry, judge
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
+from projections.publishing import Publisher
 from projections.read_ahead import Round, decoded_ahead
 from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
@@ -168,7 +169,7 @@ class Worker(ABC):
 class ViewWorker(Worker):
     """The worker of a view in Postgres, where rows and position change in one transaction.
 
-    `on_parked` is called after events were set aside.
+    `on_parked` is called after events were set aside. A view that Publishes needs a `publisher`, which is closed here.
     """
 
     def __init__(
@@ -180,8 +181,10 @@ class ViewWorker(Worker):
         generation: Generation,
         metrics: Metrics,
         on_parked: Callable[[], None],
+        publisher: Publisher | None = None,
     ) -> None:
         super().__init__(settings, schemas, metrics)
+        self._publisher = publisher
         self._database = Database(settings.postgres_url)
         self._codec = codec
         self._view = view
@@ -196,7 +199,8 @@ class ViewWorker(Worker):
         """See Worker."""
         most = self.settings.max_parked_orders
         async with self._database.connection() as connection:
-            applied = await apply_batches(connection, self._view, self._generation, self._codec, records, most)
+            to = (connection, self._view, self._generation, self._codec)
+            applied = await apply_batches(*to, records, most, self._publisher)
         for partition, one in applied.items():
             if one.parked:
                 log.error("events_parked", partition=partition, count=one.parked, reason=one.reason)
@@ -213,6 +217,8 @@ class ViewWorker(Worker):
     async def close(self) -> None:
         """See Worker."""
         await self._database.close()
+        if self._publisher:
+            await self._publisher.close()
 
 
 def up_to(ends: Mapping[int, int], records: Mapping[int, Sequence[KafkaRecord]]) -> dict[int, Sequence[KafkaRecord]]:
