@@ -7,8 +7,8 @@ import psycopg
 
 from eventlog.settings import Settings
 from projections.catalogue import VIEWS
-from projections.database import connect
 from projections.generations import live_generation
+from service.database import connect
 
 # Statuses as a shop has them, few of them in the making; customers with ten orders each; a thousand skus.
 _FILL = """

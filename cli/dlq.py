@@ -128,8 +128,8 @@ def discard(
 
 
 async def _parked(selection: Any) -> "list[ParkedEvent]":
-    from projections.database import connect
     from projections.parking_records import select_parked
+    from service.database import connect
 
     async with await connect(settings.of_running_stack().postgres_url) as connection:
         return await select_parked(connection, selection)

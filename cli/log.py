@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -111,15 +112,17 @@ async def _tail(*, from_start: bool, follow: bool, order: UUID | None, as_json: 
 
 def _as_line(recorded: RecordedEvent) -> str:
     about = recorded.metadata
-    content = {name: value for name, value in asdict(recorded.event).items() if name != "order_id"}
+    content = {name: value for name, value in msgspec.to_builtins(recorded.event).items() if name != "order_id"}
     of = f"{about.subject} v{about.version}" if about.version else f"term {about.term}"
     time = about.time.isoformat(sep=" ", timespec="milliseconds")
     return f"{time}  {recorded.position!s:>9}  {of}  {type(recorded.event).__name__}  {_compact(content)}"
 
 
 def _as_json(recorded: RecordedEvent) -> str:
-    event = {"type": type(recorded.event).__name__, **asdict(recorded.event)}
-    return _compact({"position": str(recorded.position), "event": event, "metadata": recorded.metadata._asdict()})
+    event = {"type": type(recorded.event).__name__, **msgspec.to_builtins(recorded.event)}
+    return _compact(
+        {"position": str(recorded.position), "event": event, "metadata": msgspec.structs.asdict(recorded.metadata)}
+    )
 
 
 def _compact(content: dict[str, Any]) -> str:

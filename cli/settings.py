@@ -14,13 +14,6 @@ _ENDPOINTS = (
     "worker_host",
     "worker_port",
     "sales_worker_port",
-    "public_worker_port",
-    "subscriber_host",
-    "inventory_port",
-    "order_process_port",
-    "email_port",
-    "smtp_host",
-    "smtp_port",
     "partitions",
     "topic_prefix",
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from eventlog.recorded import Header
+from eventlog.recorded import CONTENT_TYPE, SPECVERSION, Header
 from schemas.public_events import PublicEvent
 
 
@@ -31,13 +31,13 @@ class Message(NamedTuple):
 def message_headers(message: Message, source: str) -> list[Header]:
     """The Kafka headers of a message from the service `source`; empty optional values are left out."""
     headers = [
-        ("ce_specversion", b"1.0"),
+        SPECVERSION,
         ("ce_id", message.event_id.encode()),
         ("ce_type", message.topic.encode()),
         ("ce_source", f"orderlog/{source}".encode()),
         ("ce_time", message.time.isoformat("T", "microseconds").encode()),
         ("ce_subject", str(message.event.order_id).encode()),
-        ("content-type", b"application/avro"),
+        CONTENT_TYPE,
         ("version", b"%d" % message.event.order_version),
     ]
     for name in ("correlation_id", "causation_id", "traceparent"):

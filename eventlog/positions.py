@@ -5,7 +5,7 @@ from typing import Self
 from msgspec import Struct
 
 
-class Position(Struct, frozen=True, order=True):
+class Position(Struct, frozen=True, order=True, gc=False):
     """The record at `offset` of `partition` of order.events; written `partition:offset` outside.
 
     A view is *at* a position when it reflects that record and every one before it.

@@ -39,15 +39,6 @@ class Settings(BaseSettings):
     sales_worker_port: int = Field(
         8003, ge=0, le=65535, description="port of a sales worker, for its health and its tables; 0 picks a free one"
     )
-    public_worker_port: int = Field(
-        8004, ge=0, le=65535, description="health port of the worker that publishes the public events; 0 picks one"
-    )
-    subscriber_host: str = Field("127.0.0.1", description="address the subscribers listen on")
-    inventory_port: int = Field(8005, ge=0, le=65535, description="port of the inventory service; 0 picks a free one")
-    order_process_port: int = Field(
-        8006, ge=0, le=65535, description="health port of the order process manager; 0 picks a free one"
-    )
-    email_port: int = Field(8007, ge=0, le=65535, description="health port of the email service; 0 picks a free one")
     worker_advertised_url: str = Field(
         "", description="URL the query API reaches this sales worker at; default from host and port"
     )
@@ -119,28 +110,13 @@ class Settings(BaseSettings):
         15.0, ge=0, description="longest a query waits for the sales tables while workers change over; then 503"
     )
 
-    command_url: str = Field(
-        "", description="URL the order process manager sends commands to; default from the command API's host and port"
-    )
-    order_timeout_s: float = Field(
-        300.0, gt=0, description="an order whose stock nobody has answered for in this time is rejected"
-    )
-    subscriber_batch: int = Field(
-        500, ge=1, description="messages a subscriber takes at once, in one database transaction"
-    )
-    inbox_keep_s: float = Field(
-        604_800.0, gt=0, description="how long a subscriber remembers what it has taken, to know a repeat; 7 days"
-    )
-    smtp_host: str = Field("127.0.0.1", description="mail server of the email service")
+    smtp_host: str = Field("127.0.0.1", description="mail server; for the email service, which is being built")
     smtp_port: int = Field(1025, ge=1, le=65535, description="its port")
     smtp_security: str = Field(
         "none", pattern="^(none|starttls|tls)$", description="how the connection to the mail server is secured"
     )
     smtp_username: str = Field("", description="login at the mail server; none without")
     smtp_password: str = Field("", repr=False, description="its password")
-    mail_from: str = Field("orderlog <orders@example.com>", description="sender of the mails")
-    mails_per_second: float = Field(50.0, gt=0, description="mails an email service sends at most")
-    mail_attempts: int = Field(8, ge=1, description="a mail that failed so often is set aside as a dead letter")
 
     data_dir: Path = Field(Path(".orderlog"), description="data, logs and run files of the embedded stack")
     cache_dir: Path | None = Field(
@@ -153,8 +129,7 @@ class Settings(BaseSettings):
 
     def worker_port_of(self, projection: str) -> int:
         """The port that a worker of `projection` listens on."""
-        ports = {"sales": self.sales_worker_port, "public": self.public_worker_port}
-        return ports.get(projection, self.worker_port)
+        return self.sales_worker_port if projection == "sales" else self.worker_port
 
     def topic(self, name: str) -> str:
         """The physical name of the catalogue's topic `name`."""

@@ -12,8 +12,8 @@ import psycopg
 from eventlog.settings import Settings
 from local_stack.services import SERVICES
 from projections.catalogue import VIEWS
-from projections.database import connect
 from projections.generations import live_versions, needs_rebuild
+from service.database import connect
 
 _PATIENCE_S = 5.0
 

@@ -12,11 +12,10 @@ import structlog
 from psycopg import Error, sql
 
 from projections.batches import Place
-from projections.bulk import Connection
 from projections.checkpoints import POSITIONS_CHANNEL
-from projections.database import Database
 from projections.generations import Generation
 from projections.table_view import TableView
+from service.database import Connection, Database
 
 log = structlog.get_logger()
 

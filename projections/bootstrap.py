@@ -19,9 +19,7 @@ from eventlog import topic_admin
 from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
 from projections.apps import Parts, table_app, view_app
-from projections.bulk import Connection
 from projections.catalogue import VIEWS
-from projections.database import connect
 from projections.faust_names import building_folders, folders_of
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.log_identity import require_log
@@ -32,7 +30,6 @@ from projections.rebuild import records
 from projections.rebuild.building import Ends
 from projections.rebuild.cleaning import forget_changelog
 from projections.schema_lookup import SchemaLookup
-from projections.stopping import stop_at_once
 from projections.succession import Succession
 from projections.table_view import AnyView, TableView
 from projections.transport import ProjectionApp
@@ -42,8 +39,10 @@ from schemas.publish import load_codec
 from schemas.registry import Registry
 from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ, Topic
 from service import logs
+from service.database import Connection, connect
 from service.folders import own_folder
 from service.sockets import listen
+from service.stopping import stop_at_once
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format, PipelineStatus
@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-Connection = AsyncConnection[Any]
+from service.database import Connection
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _JSONB_FORM = b"\x01"  # what a value of type jsonb begins with on the wire

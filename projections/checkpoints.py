@@ -16,7 +16,6 @@ from uuid import UUID
 
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter
 from projections.batches import Place, after, fresh_records, recorded_event
-from projections.bulk import Connection
 from projections.generations import Generation
 from projections.parking import HELD, Failure, ToPark, first_reason, is_park, park, require_few
 from projections.parking_isolation import apply_each, order_id_of, read_each
@@ -24,6 +23,7 @@ from projections.publishing import Outbox, Publisher
 from projections.view import View
 from schemas.codec import Codec
 from schemas.events import WriterElected
+from service.database import Connection
 
 POSITIONS_CHANNEL = "orderlog_positions"
 MOST_PARKED = 1_000
@@ -201,7 +201,7 @@ class _Partition:
 
 
 def _is_held(recorded: RecordedEvent, held: Mapping[UUID, int]) -> bool:
-    if not held or isinstance(recorded.event, WriterElected):
+    if not held or type(recorded.event) is WriterElected:
         return False
     since = held.get(recorded.event.order_id)
     return since is not None and recorded.position.offset >= since

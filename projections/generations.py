@@ -13,9 +13,9 @@ from psycopg.errors import InvalidTableDefinition
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from projections.bulk import Connection
 from projections.table_view import AnyView
 from schemas.errors import Explained
+from service.database import Connection
 
 _LOCK = 0x67656E65726174  # "generat", so that two workers that start at once take turns
 PUBLIC_SCHEMA = "views"

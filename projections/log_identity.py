@@ -1,8 +1,8 @@
 """Which log a database's positions belong to: positions of one log mean nothing in another."""
 
 from eventlog.identity import LogIdentity
-from projections.bulk import Connection
 from schemas.errors import Explained
+from service.database import Connection
 
 
 class WrongLog(Explained):

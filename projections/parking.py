@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from eventlog.recorded import Header, KafkaRecord
-from projections.bulk import Connection
-from projections.failures import Park, TooManyParked, judge
+from projections.failures import TooManyParked, judge
 from projections.generations import Generation
+from service.database import Connection
+from service.verdicts import Park
 
 _MOST_TRACEBACK = 20_000
 BEHIND = "waits behind an earlier event of its order"

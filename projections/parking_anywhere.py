@@ -12,8 +12,6 @@ import httpx
 from psycopg import sql
 
 from eventlog.settings import Settings
-from projections.bulk import Connection
-from projections.database import connect
 from projections.generations import PUBLIC_SCHEMA
 from projections.parking_pages import outcome_from_dict
 from projections.parking_records import NotParked, Selection, select_parked
@@ -21,6 +19,7 @@ from projections.parking_redrive import DiscardRefused, Outcome, open_parking
 from projections.table_view import TableView
 from projections.view import View
 from schemas.errors import BadInput, Explained
+from service.database import Connection, connect
 
 _PATIENCE_S = 60.0
 

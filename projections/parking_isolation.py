@@ -13,12 +13,12 @@ from uuid import UUID
 
 from eventlog.recorded import Fact, KafkaRecord, Metadata, RecordedEvent, TermFilter, from_headers
 from projections.batches import fact_of, recorded_event
-from projections.bulk import Connection
 from projections.parking import Failure, ToPark, is_park, order_of
 from projections.publishing import Outbox
 from projections.view import View
 from schemas.codec import Codec
 from schemas.events import WriterElected
+from service.database import Connection
 
 T = TypeVar("T")
 

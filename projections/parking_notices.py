@@ -10,8 +10,8 @@ from psycopg import Error
 from psycopg.rows import dict_row
 
 from eventlog.recorded import Header
-from projections.database import Database
 from projections.parking_records import ParkedEvent, from_row
+from service.database import Database
 
 log = structlog.get_logger()
 

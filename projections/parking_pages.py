@@ -12,15 +12,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from eventlog.positions import Position
-from projections.bulk import Connection
 from projections.changelog import TooLarge
-from projections.database import connect
 from projections.generations import Generation
 from projections.pages import Handler, Refused, body_of, problems
 from projections.parking_records import Held, NotParked, Selection, as_dict, select, select_parked
 from projections.parking_redrive import DiscardRefused, Outcome
 from projections.publishing import NotPublished
 from projections.table_worker import NotServed
+from service.database import Connection, connect
 
 
 class _Which(BaseModel):

@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 
 from eventlog.positions import Position
 from eventlog.recorded import Header
-from projections.bulk import Connection
 from projections.parking import STILL_PARKED, from_array
 from schemas.errors import BadInput, Explained
+from service.database import Connection
 
 
 class NotParked(BadInput):

@@ -14,9 +14,7 @@ import psycopg
 
 from eventlog.recorded import RecordedEvent, from_headers, read_record
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from projections.checkpoints import announce, lock
-from projections.database import connect
 from projections.generations import Generation
 from projections.parking import Failure, is_park
 from projections.parking_isolation import apply_in_turn, attempt
@@ -28,6 +26,7 @@ from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.publish import load_codec
 from schemas.registry import Registry
+from service.database import Connection, connect
 
 _RESOLVE = """
     UPDATE orderlog.parked_events SET state = %s, resolved_at = now()

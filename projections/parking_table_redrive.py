@@ -14,7 +14,6 @@ import psycopg
 
 from eventlog.recorded import Fact
 from projections.batches import fact_of
-from projections.bulk import Connection
 from projections.changelog import Tenure
 from projections.parking import Failure, is_park
 from projections.parking_holds import Holds, holds_row
@@ -24,6 +23,7 @@ from projections.schema_lookup import SchemaLookup
 from projections.table_view import TableView
 from projections.table_worker import NotServed, TableWorker
 from schemas.codec import Codec
+from service.database import Connection
 
 _AT_ONCE = 200  # events: what they change must fit into one record batch
 _ANSWER_S = 10.0  # batches wait meanwhile

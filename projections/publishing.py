@@ -13,11 +13,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from eventlog.messages import Message, message_headers
 from eventlog.partitioning import order_key
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from schemas.errors import Explained
 from schemas.public_codec import PublicCodec
 from schemas.publish import load_public_codec
 from schemas.topics import Topic
+from service.database import Connection
 
 _SOURCE = "public"
 # A broker takes a million bytes (message.max.bytes), headers and all; a larger record would fail for ever.

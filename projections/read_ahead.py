@@ -5,11 +5,13 @@ partition went to another worker, was decoded for nothing and no more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableSequence, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
 from typing import Any
 
-from eventlog.recorded import KafkaRecord, RecordedEvent, read_record
+from msgspec import Struct
+
+from eventlog.recorded import Header, KafkaRecord, RecordedEvent, read_record
 from schemas.codec import Codec
 
 # Records that are decoded in one go: about a millisecond, for which an answer of Postgres may lie there.
@@ -18,15 +20,15 @@ _SLICE = 100
 _MOST = 8_000
 
 
-class DecodedRecord:
+class DecodedRecord(Struct, gc=False):
     """A record that was decoded before its batch's turn; what a batch is made of otherwise are a consumer's records."""
 
-    __slots__ = ("headers", "key", "offset", "recorded", "timestamp", "value")
-
-    def __init__(self, record: KafkaRecord, recorded: RecordedEvent) -> None:
-        self.offset, self.timestamp, self.key = record.offset, record.timestamp, record.key
-        self.value, self.headers = record.value, record.headers
-        self.recorded = recorded
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: Iterable[Header]
+    recorded: RecordedEvent
 
 
 class Round:
@@ -94,8 +96,11 @@ async def decode(codec: Codec, partition: int, records: MutableSequence[KafkaRec
     """Put decoded records in the place of `records`, up to the first that cannot be decoded: it fails in its turn."""
     for index, record in enumerate(records):
         try:
-            records[index] = DecodedRecord(record, read_record(codec, partition, record))
+            recorded = read_record(codec, partition, record)
         except Exception:  # whatever it is, the batch's turn will show it, and there it is known what to do about it
             return
+        records[index] = DecodedRecord(
+            record.offset, record.timestamp, record.key, record.value, record.headers, recorded
+        )
         if index % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)

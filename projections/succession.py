@@ -12,8 +12,6 @@ from aiokafka.errors import KafkaError
 from psycopg import Error
 
 from eventlog.settings import Settings
-from projections.bulk import Connection
-from projections.database import Database, connect
 from projections.faust_names import building_folders
 from projections.generations import Generation
 from projections.inheritance import left_by_builders
@@ -22,6 +20,7 @@ from projections.rebuild import records
 from projections.rebuild.cleaning import clean
 from projections.rebuild.records import Record
 from projections.table_view import AnyView
+from service.database import Connection, Database, connect
 
 log = structlog.get_logger()
 

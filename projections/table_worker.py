@@ -14,18 +14,18 @@ from eventlog.settings import Settings
 from projections.announcing import Announcer
 from projections.changelog import Changelog, Tenure
 from projections.checkpoints import Applied, read_positions
-from projections.database import Database, connect
 from projections.fenced_table import FencedTable, place_row
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import ToPark, first_reason, park
 from projections.parking_tables import Folded, Folding
 from projections.schema_lookup import SchemaLookup
-from projections.stopping import stop_at_once
 from projections.table_view import TableView, Write
 from projections.worker import Worker
 from schemas.codec import Codec
 from schemas.errors import Explained
+from service.database import Database, connect
+from service.stopping import stop_at_once
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from sqlalchemy import MetaData
 from eventlog.messages import Message
 from eventlog.positions import Position
 from eventlog.recorded import RecordedEvent
-from projections.bulk import Connection
 from schemas.topics import Topic
+from service.database import Connection
 
 
 class EventFailed(Exception):

@@ -17,8 +17,8 @@ from eventlog.reader import log_ends
 from eventlog.settings import Settings
 from projections.metrics import Metrics
 from projections.progress import STATES, Bounds, Observation, Progress, Standing
-from projections.stopping import stop_at_once
 from schemas.topics import ORDER_EVENTS
+from service.stopping import stop_at_once
 
 log = structlog.get_logger()
 

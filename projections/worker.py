@@ -16,8 +16,7 @@ from eventlog.positions import Position
 from eventlog.recorded import KafkaRecord
 from eventlog.settings import Settings
 from projections.checkpoints import Applied, apply_batches, read_positions
-from projections.database import Database, connect
-from projections.failures import Retry, judge
+from projections.failures import judge
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
@@ -25,9 +24,11 @@ from projections.publishing import Publisher
 from projections.read_ahead import Round, decoded_ahead
 from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
-from projections.stopping import stop_at_once
 from projections.view import View
 from schemas.codec import Codec
+from service.database import Database, connect
+from service.stopping import stop_at_once
+from service.verdicts import Retry
 
 log = structlog.get_logger()
 

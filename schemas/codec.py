@@ -18,6 +18,7 @@ from schemas.events import LogEvent
 
 _HEADER = struct.Struct(">bI")
 _MAGIC = 0
+HEADER_BYTES = _HEADER.size
 
 _EVENTS: dict[str, type[Any]] = {
     event.__name__: event
@@ -63,11 +64,11 @@ class Codec:
 
     def __init__(self, ids: Mapping[str, int], lookup: Callable[[int], avro.Schema]) -> None:
         self._lookup = lookup
-        self._write = {_EVENTS[name]: (_HEADER.pack(_MAGIC, i), _writer(name)) for name, i in ids.items()}
+        self._write = {_EVENTS[name]: (header_of(i), _writer(name)) for name, i in ids.items()}
         self._read = {name: _reader(name) for name in ids}
         self._read_impersonal = {name: _impersonal_reader(name) for name in ids}
         # By the bytes that a value begins with: the event, and its schema if that is not the latest.
-        self._known: dict[bytes, tuple[str, Any]] = {_HEADER.pack(_MAGIC, i): (name, None) for name, i in ids.items()}
+        self._known: dict[bytes, tuple[str, Any]] = {header_of(i): (name, None) for name, i in ids.items()}
 
     def encode(self, event: LogEvent) -> bytes:
         """The event in the wire format. Raises ValueError or OverflowError when a field does not fit its schema."""
@@ -77,12 +78,12 @@ class Codec:
     def decode(self, value: bytes | None, *, personal: bool = True) -> LogEvent:
         """The event of a record's value, `personal_data` left None unless `personal`. Raises DecodeError."""
         value = value or b""
-        name, older = self._known.get(value[: _HEADER.size]) or self._look_up(value)
+        name, older = self._known.get(value[:HEADER_BYTES]) or self._look_up(value)
         try:
             if older:
                 value = _brought_up(value, older, parse_schema(avro.latest(name)))
             event: LogEvent
-            event, end = (self._read if personal else self._read_impersonal)[name](value, _HEADER.size)
+            event, end = (self._read if personal else self._read_impersonal)[name](value, HEADER_BYTES)
         except Exception as error:  # a reader raises whatever it stumbles over
             raise DecodeError(f"the value is not a readable {name}: {error!r}") from error
         if end > len(value):
@@ -92,17 +93,27 @@ class Codec:
         return event
 
     def _look_up(self, value: bytes) -> tuple[str, Any]:
-        if len(value) < _HEADER.size or value[0] != _MAGIC:
-            raise DecodeError("the value does not start with the magic byte 0 and a schema id")
-        _, schema_id = _HEADER.unpack_from(value)
-        try:
-            schema = self._lookup(schema_id)
-        except KeyError as error:
-            raise DecodeError(f"the registry has no schema {schema_id}") from error
+        schema_id, schema = written_under(value, self._lookup)
         name = str(schema.get("name", "")).rpartition(".")[2]
         if name not in self._read:
             raise DecodeError(f"schema {schema_id} is of {name or 'no record'}, which is no event of ours")
-        return self._known.setdefault(value[: _HEADER.size], (name, parse_schema(schema)))
+        return self._known.setdefault(value[:HEADER_BYTES], (name, parse_schema(schema)))
+
+
+def header_of(schema_id: int) -> bytes:
+    """What a value begins with that is written under this schema: `HEADER_BYTES` of them."""
+    return _HEADER.pack(_MAGIC, schema_id)
+
+
+def written_under(value: bytes, lookup: Callable[[int], avro.Schema]) -> tuple[int, avro.Schema]:
+    """The id of the schema that `value` says it was written under, and what `lookup` has for it. Raises DecodeError."""
+    if len(value) < HEADER_BYTES or value[0] != _MAGIC:
+        raise DecodeError("the value does not start with the magic byte 0 and a schema id")
+    _, schema_id = _HEADER.unpack_from(value)
+    try:
+        return schema_id, lookup(schema_id)
+    except KeyError as error:
+        raise DecodeError(f"the registry has no schema {schema_id}") from error
 
 
 @cache
@@ -138,7 +149,7 @@ def _impersonal_reader(name: str) -> Read:
 def _brought_up(value: bytes, older: Any, latest: Any) -> bytes:
     """A value of an older version of a schema as one of the latest: Avro's schema resolution, which is fastavro's."""
     body, brought_up = BytesIO(value), BytesIO()
-    brought_up.write(body.read(_HEADER.size))
+    brought_up.write(body.read(HEADER_BYTES))
     schemaless_writer(brought_up, latest, schemaless_reader(body, older, latest))
     brought_up.write(body.read())  # there should be nothing; if there is, it shall be noticed
     return brought_up.getvalue()

@@ -7,11 +7,10 @@ Encoding: Avro specification 1.11, "Binary Encoding".
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from schemas.avro import Schema
 
@@ -61,21 +60,8 @@ def _size(data: bytes, at: int) -> tuple[int, int]:
     return size, at
 
 
-def _twin(kind: type[Any]) -> type[Any]:
-    """A class whose objects are made in half the time of those of the frozen dataclass `kind`, and can become such.
-
-    `__init__` of a frozen dataclass goes through `object.__setattr__` for each field; this one just assigns. The slots
-    are the same, which is what Python asks for when an object's `__class__` is set.
-    """
-    names = [field.name for field in fields(kind)]
-    body = "; ".join(f"self.{name} = {name}" for name in names)
-    members: dict[str, Any] = {}
-    exec(f"def __init__(self, {', '.join(names)}): {body}", members)
-    return type(kind.__name__, (), {"__slots__": tuple(names), "__init__": members["__init__"]})
-
-
-def compile_writer(schema: Schema, kind: type[Any], blob: Callable[[Any], bytes] | None = None) -> Write:
-    """A function that gives the Avro record of `schema` for an object of the dataclass `kind`, behind what is given.
+def compile_writer(schema: Schema, kind: type[Struct], blob: Callable[[Any], bytes] | None = None) -> Write:
+    """A function that gives the Avro record of `schema` for an object of the struct `kind`, behind what is given.
 
     A bytes field is written by `blob`, and empty when it is None. A field that `kind` lacks is written as null.
     Raises ValueError for a schema that needs more than that; the function raises ValueError or OverflowError.
@@ -89,26 +75,25 @@ def compile_writer(schema: Schema, kind: type[Any], blob: Callable[[Any], bytes]
 
 
 def compile_reader(
-    schema: Schema, kind: type[Any], inner: Mapping[str, type[Any]], blob: Callable[[bytes], Any] | None = None
+    schema: Schema, kind: type[Struct], inner: Mapping[str, type[Struct]], blob: Callable[[bytes], Any] | None = None
 ) -> Read:
     """The way back: a function from bytes, and where in them the record starts, to the object and where it ends.
 
-    That end lies behind the bytes' when they were cut off. `inner` has the dataclasses of the records inside, `blob`
+    That end lies behind the bytes' when they were cut off. `inner` has the structs of the records inside, `blob`
     reads a bytes field that is not empty. The function raises ValueError or IndexError at what is no such record.
     """
     reader = _Reader(inner)
     reader.line(f"return {reader.record(_members(schema, kind), kind)}, at")
     kinds = {**inner, kind.__name__: kind}
-    twins = {f"new_{name}": _twin(one) for name, one in kinds.items()}
     read: Read = reader.compiled(
-        {**kinds, **twins, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob}
+        {**kinds, "long": _long, "size": _size, "UUID": UUID, "convert": convert, "blob": blob}
     )
     return read
 
 
-def _members(schema: Schema, kind: type[Any]) -> list[tuple[str, Any]]:
+def _members(schema: Schema, kind: type[Struct]) -> list[tuple[str, Any]]:
     """The names and types of a record's fields; a name is empty when `kind` lacks the field and null will do."""
-    known, members = {field.name for field in fields(kind)}, []
+    known, members = kind.__struct_fields__, []
     for field in schema["fields"]:
         name, type_ = field["name"], field["type"]
         if name not in known and type_ != ["null", "string"]:
@@ -207,16 +192,14 @@ class _Writer(_Source):
 class _Reader(_Source):
     """A function that goes through `data` from `at`."""
 
-    def __init__(self, inner: Mapping[str, type[Any]]) -> None:
+    def __init__(self, inner: Mapping[str, type[Struct]]) -> None:
         super().__init__("def made(data, at):")
         self._inner = inner
 
-    def record(self, members: list[tuple[str, Any]], kind: type[Any]) -> str:
+    def record(self, members: list[tuple[str, Any]], kind: type[Struct]) -> str:
         """Read the fields; the result is an expression that makes the object."""
         values = {name: self._read(type_) for name, type_ in members}
-        made = self.named(f"new_{kind.__name__}({', '.join(values[field.name] for field in fields(kind))})")
-        self.line(f"{made}.__class__ = {kind.__name__}")
-        return made
+        return self.named(f"{kind.__name__}({', '.join(values[name] for name in kind.__struct_fields__)})")
 
     def _read(self, type_: Any) -> str:
         match type_:
@@ -259,8 +242,9 @@ class _Reader(_Source):
         return name
 
     def _long(self, otherwise: str) -> str:
-        """A long of one byte that is not negative; read by the function `otherwise` when it is more."""
+        """A long of one or two bytes that is not negative; read by the function `otherwise` when it is more."""
         name = self.named("data[at]")
-        self.line(f"if {name} & 0x81: {name}, at = {otherwise}(data, at)")
-        self.line(f"else: {name}, at = {name} >> 1, at + 1")
+        self.line(f"if not {name} & 0x81: {name}, at = {name} >> 1, at + 1")
+        self.line(f"elif {name} & 1 or data[at + 1] & 0x80: {name}, at = {otherwise}(data, at)")
+        self.line(f"else: {name}, at = ({name} & 0x7F | data[at + 1] << 7) >> 1, at + 2")
         return name

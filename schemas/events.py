@@ -4,14 +4,18 @@ Each class has one Avro schema of the same name in `schemas/avro/`. Money is an 
 minor units of the order's currency (cents for EUR). Personal data (email, name, address, free
 text) stands together in `personal_data`, a record of its own that is encoded apart, so that it
 can be encrypted and its key erased without touching the log. It is None once it was erased.
+
+They are msgspec structs, which are made in a fifth of the time of a frozen dataclass. None has a part that it is itself
+part of, so the cycle collector need not know them (`gc`).
 """
 
-from dataclasses import dataclass
+from typing import final
 from uuid import UUID
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Line:
+
+class Line(Struct, frozen=True, gc=False):
     """One line of an order: `quantity` pieces of `sku` at `unit_price` minor units each."""
 
     sku: str
@@ -19,16 +23,14 @@ class Line:
     unit_price: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnedLine:
+class ReturnedLine(Struct, frozen=True, gc=False):
     """`quantity` pieces of `sku` sent back by the customer."""
 
     sku: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True, gc=False):
     """Where an order is shipped to; `country` is an ISO 3166-1 alpha-2 code."""
 
     name: str
@@ -38,30 +40,26 @@ class Address:
     country: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(Struct, frozen=True, gc=False):
     """Personal data of an order that was placed."""
 
     email: str
     shipping_address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True, gc=False):
     """Personal data of a changed shipping address."""
 
     shipping_address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True, gc=False):
     """Free text written by a person, so treated as personal data."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlaced:
+class OrderPlaced(Struct, frozen=True, gc=False):
     """A customer placed an order. `currency` is an ISO 4217 code."""
 
     order_id: UUID
@@ -71,8 +69,7 @@ class OrderPlaced:
     personal_data: Contact | None
 
 
-@dataclass(frozen=True, slots=True)
-class LineAdded:
+class LineAdded(Struct, frozen=True, gc=False):
     """A line was added to an open order."""
 
     order_id: UUID
@@ -81,8 +78,7 @@ class LineAdded:
     unit_price: int
 
 
-@dataclass(frozen=True, slots=True)
-class LineQuantityChanged:
+class LineQuantityChanged(Struct, frozen=True, gc=False):
     """The quantity of a line is now `quantity`."""
 
     order_id: UUID
@@ -90,40 +86,35 @@ class LineQuantityChanged:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class LineRemoved:
+class LineRemoved(Struct, frozen=True, gc=False):
     """A line was taken off an open order."""
 
     order_id: UUID
     sku: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShippingAddressChanged:
+class ShippingAddressChanged(Struct, frozen=True, gc=False):
     """An open order goes to another address."""
 
     order_id: UUID
     personal_data: Destination | None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderConfirmed:
+class OrderConfirmed(Struct, frozen=True, gc=False):
     """The order is binding at `total`; its lines are fixed from here on."""
 
     order_id: UUID
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRejected:
+class OrderRejected(Struct, frozen=True, gc=False):
     """The shop will not deliver the order (no stock, say)."""
 
     order_id: UUID
     personal_data: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRecorded:
+class PaymentRecorded(Struct, frozen=True, gc=False):
     """`amount` was received; `reference` is the payment provider's."""
 
     order_id: UUID
@@ -131,8 +122,7 @@ class PaymentRecorded:
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderShipped:
+class OrderShipped(Struct, frozen=True, gc=False):
     """The order was handed to `carrier`."""
 
     order_id: UUID
@@ -140,23 +130,20 @@ class OrderShipped:
     tracking: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderDelivered:
+class OrderDelivered(Struct, frozen=True, gc=False):
     """The carrier reported delivery."""
 
     order_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCancelled:
+class OrderCancelled(Struct, frozen=True, gc=False):
     """The order was called off before it was shipped."""
 
     order_id: UUID
     personal_data: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class LinesReturned:
+class LinesReturned(Struct, frozen=True, gc=False):
     """The customer sent pieces of a delivered order back."""
 
     order_id: UUID
@@ -164,8 +151,7 @@ class LinesReturned:
     personal_data: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRefunded:
+class PaymentRefunded(Struct, frozen=True, gc=False):
     """`amount` goes back to the customer, after a cancellation or a return."""
 
     order_id: UUID
@@ -189,8 +175,8 @@ OrderEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WriterElected:
+@final
+class WriterElected(Struct, frozen=True, gc=False):
     """The barrier a partition's new writer appends before it serves.
 
     Nothing of an older writer can follow it: the broker refuses the older producer epoch, and

@@ -35,78 +35,60 @@ class Shortage(Struct, frozen=True):
     available: int
 
 
-class OrderPlaced(Struct, frozen=True):
+class WholeOrder(Struct, frozen=True):
+    """An order as it is at `order_version`."""
+
+    order_id: UUID
+    order_version: int
+    customer_id: str
+    currency: str
+    lines: tuple[Line, ...]
+    total: int
+    personal_data: Contact | None
+
+
+class Notification(Struct, frozen=True):
+    """Something happened to an order, now at `order_version`; the query API tells the rest at the path `ask_at`."""
+
+    order_id: UUID
+    order_version: int
+    ask_at: str
+
+
+class OrderPlaced(WholeOrder, frozen=True):
     """A customer placed an order: all of it."""
 
-    order_id: UUID
-    order_version: int
-    customer_id: str
-    currency: str
-    lines: tuple[Line, ...]
-    total: int
-    personal_data: Contact | None
 
-
-class OrderChanged(Struct, frozen=True):
+class OrderChanged(WholeOrder, frozen=True):
     """An open order has other lines or another address: all of it, as it is now."""
 
-    order_id: UUID
-    order_version: int
-    customer_id: str
-    currency: str
-    lines: tuple[Line, ...]
-    total: int
-    personal_data: Contact | None
 
-
-class OrderConfirmed(Struct, frozen=True):
+class OrderConfirmed(Notification, frozen=True):
     """The order is binding; its lines are fixed from here on."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
 
-
-class OrderRejected(Struct, frozen=True):
+class OrderRejected(Notification, frozen=True):
     """The shop will not deliver the order."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
 
-
-class OrderCancelled(Struct, frozen=True):
+class OrderCancelled(Notification, frozen=True):
     """The order was called off before it was shipped."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
 
-
-class OrderShipped(Struct, frozen=True):
+class OrderShipped(Notification, frozen=True):
     """The order was handed to `carrier`, whose number for it is `tracking`."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
     carrier: str
     tracking: str
 
 
-class OrderDelivered(Struct, frozen=True):
+class OrderDelivered(Notification, frozen=True):
     """The carrier reported delivery."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
 
-
-class OrderReturned(Struct, frozen=True):
+class OrderReturned(Notification, frozen=True):
     """The customer sent pieces of a delivered order back."""
 
-    order_id: UUID
-    order_version: int
-    ask_at: str
     lines: tuple[ReturnedLine, ...]
 
 

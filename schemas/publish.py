@@ -90,8 +90,11 @@ def load_public_codec(
     `lookup` as for `load_codec`. Raises NotRegistered, or RegistryUnavailable after `patience_s` seconds.
     """
     registry = Registry(registry_url, patience_s)
-    names = {name: topic for topic in writes for name in topic.schemas}
-    ids = {name.rpartition(".")[2]: _id_of(registry, topic_prefix + topic.name, name) for name, topic in names.items()}
+    ids = {
+        name.removeprefix("public."): _id_of(registry, topic_prefix + topic.name, name)
+        for topic in writes
+        for name in topic.schemas
+    }
     return PublicCodec(ids, lookup or registry.schema)
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from eventlog.messages import Message
 from eventlog.recorded import RecordedEvent
-from projections.bulk import Connection, copy_rows, delete_rows, select_rows, upsert_rows
+from projections.bulk import copy_rows, delete_rows, select_rows, upsert_rows
 from projections.public.fold import OpenOrder
 from projections.public.telling import TOPIC_OF, published
 from schemas.events import OrderEvent, PaymentRecorded, PaymentRefunded, WriterElected
+from service.database import Connection
 
 _metadata = MetaData()
 # A document, not a column for each field: this table is never made anew, so a new field has to fit into the old one.

@@ -18,7 +18,6 @@ from psycopg import sql
 from eventlog import group_admin
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from projections.checkpoints import read_positions
 from projections.faust_names import group_of
 from projections.generations import Generation, create_indexes
@@ -27,6 +26,7 @@ from projections.rebuild.standing import Pace, Phase, Standing, standing
 from projections.rebuild.swap import NotYet, Swapped, swap
 from projections.table_view import AnyView, TableView
 from schemas.topics import ORDER_EVENTS
+from service.database import Connection
 
 log = structlog.get_logger()
 

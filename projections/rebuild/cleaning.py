@@ -15,12 +15,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from eventlog import group_admin, topic_admin
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from projections.faust_names import building_folders, changelog_of, folders_of, generations_in, group_of, table_of
 from projections.generations import Generation
 from projections.log_identity import known_log
 from projections.rebuild.records import Record, records, try_lock
 from projections.table_view import AnyView, TableView
+from service.database import Connection
 
 log = structlog.get_logger()
 

@@ -7,9 +7,7 @@ from eventlog.partitioning import order_key, partition_of
 from eventlog.reader import log_ends, read_partition
 from eventlog.recorded import KafkaRecord, RecordedEvent, TermFilter, read_record
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from projections.checkpoints import announce, lock
-from projections.database import connect
 from projections.generations import Generation, needs_rebuild
 from projections.rebuild import records
 from projections.schema_lookup import SchemaLookup
@@ -19,6 +17,7 @@ from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.events import WriterElected
 from schemas.topics import ORDER_EVENTS
+from service.database import Connection, connect
 
 
 class Remake:

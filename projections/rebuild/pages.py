@@ -12,11 +12,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventlog.settings import Settings
-from projections.database import connect
 from projections.pages import Refused, body_of, problems
 from projections.rebuild import records, verbs
 from projections.rebuild.records import Record
 from projections.table_view import AnyView
+from service.database import connect
 
 _BAD_INPUT = 2
 

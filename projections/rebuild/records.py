@@ -11,12 +11,11 @@ from typing import Self
 
 from psycopg.rows import dict_row
 
-from projections.bulk import Connection
-from projections.database import connect
 from projections.generations import Generation, State, new_generation
 from projections.rebuild.standing import Standing
 from projections.table_view import AnyView
 from schemas.errors import BadInput, Explained
+from service.database import Connection, connect
 
 # Advisory locks: "rebd", of rebuilds, one for each projection; "redy", of workers, one for each generation.
 _REBUILDS, _READY = 0x72656264, 0x72656479

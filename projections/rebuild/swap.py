@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from projections.bulk import Connection
 from projections.checkpoints import announce, read_positions
 from projections.generations import Generation, publish
 from projections.parking import count_held
 from projections.rebuild.records import Cancelled
 from projections.table_view import AnyView
 from schemas.errors import Explained
+from service.database import Connection
 
 _LEVEL_WITHIN_S = 2.0
 _EVERY_S = 0.01

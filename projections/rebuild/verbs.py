@@ -8,8 +8,6 @@ from psycopg.errors import UndefinedTable
 
 from eventlog.identity import read_identity
 from eventlog.settings import Settings
-from projections.bulk import Connection
-from projections.database import connect
 from projections.generations import Generation
 from projections.log_identity import require_log
 from projections.rebuild import records
@@ -19,6 +17,7 @@ from projections.rebuild.records import AlreadyRebuilding, Cancelled, Lease, Rec
 from projections.table_view import AnyView
 from schemas.errors import BadInput, Explained
 from schemas.topics import ORDER_EVENTS
+from service.database import Connection, connect
 
 _GIVEN_UP_WITHIN_S = 60.0
 _EVERY_S = 0.2

@@ -8,7 +8,7 @@ from sqlalchemy import MetaData
 
 from eventlog.positions import Position
 from eventlog.recorded import Fact
-from projections.sales.fold import SPANS, Key, Order, fold
+from projections.sales.fold import SPANS, Key, Order, fold, longer_spans
 from projections.sales.rows import (
     kind_range,
     nothing,
@@ -49,19 +49,21 @@ class SalesView:
         """
         orders = _load(get, facts)
         changes: _Changes = defaultdict(list)
-        for offset, time, version, _, event in facts:
-            assert not isinstance(event, WriterElected)  # not among `handles`
+        for fact in facts:
+            offset, event = fact.offset, fact.event
+            assert type(event) is not WriterElected  # not among `handles`
             number = event.order_id.int
             stored, before = orders.get(number) or _NEW
             if stored >= offset:
                 continue
             try:
-                after, some = fold(before, event, version, time)
+                after, some = fold(before, event, fact.version, fact.time)
             except ValueError as error:
                 raise EventFailed(Position(partition, offset), f"cannot be applied: {error}") from error
             orders[number] = (offset, after)
             for key, change in some:
                 changes[key].append((offset, change))
+        _add_longer_spans(changes)
         return [
             *_sums(get, changes, late=late),
             *((order_key(number), order_value(*row)) for number, row in orders.items()),
@@ -85,9 +87,20 @@ class SalesView:
 
 def _load(get: Get, facts: Iterable[Fact]) -> dict[int, tuple[int, Order]]:
     """The orders of `facts` that the table has, by their ids as numbers, which hash faster."""
-    orders = list({one.event.order_id.int for one in facts if not isinstance(one.event, WriterElected)})
+    orders = list({one.event.order_id.int for one in facts if type(one.event) is not WriterElected})
     values = get([order_key(order) for order in orders])
     return {order: read_order(value) for order, value in zip(orders, values, strict=True) if value}
+
+
+def _add_longer_spans(changes: _Changes) -> None:
+    """Add what was added to minutes to their hours and days."""
+    longer: set[Key] = set()
+    for minute in [key for key in changes if key.kind == "minute"]:
+        for key in longer_spans(minute):
+            changes[key] += changes[minute]
+            longer.add(key)
+    for key in longer:  # events may be of earlier minutes than those before them
+        changes[key].sort()
 
 
 def _sums(get: Get, changes: _Changes, *, late: bool) -> Iterator[Write]:

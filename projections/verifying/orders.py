@@ -14,12 +14,12 @@ from uuid import UUID
 from psycopg import sql
 
 from eventlog.partitioning import partition_of
-from projections.bulk import Connection
 from projections.verifying.digests import Row, combined, digest_of, written
 from projections.verifying.log_events import Reading, Told, read_log
 from projections.verifying.order_state import Orders, OrderState
 from projections.verifying.report import Advance, Difference, Report, Source, first_difference
 from projections.verifying.snapshot import Live, snapshot
+from service.database import Connection
 
 COLUMNS = {
     "orders": (

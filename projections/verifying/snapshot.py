@@ -8,12 +8,12 @@ from psycopg import AsyncConnection
 from psycopg.errors import UndefinedTable
 
 from eventlog.identity import LogIdentity
-from projections.bulk import Connection
 from projections.catalogue import VIEWS
 from projections.generations import NeedsRebuild
 from projections.log_identity import WrongLog
 from projections.verifying.report import Source
 from schemas.errors import Explained
+from service.database import Connection
 
 _CONNECT_TIMEOUT_S = 5
 # It is idle while the log is folded, however long that takes.

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from eventlog.positions import Position
 from eventlog.recorded import Fact, Metadata, RecordedEvent, TermFilter, from_headers, read_fact, to_headers
@@ -49,7 +50,7 @@ def test_headers_follow_cloud_events_and_come_back() -> None:
 
 
 def test_what_is_empty_is_left_out() -> None:
-    bare = METADATA._replace(fingerprint="", traceparent="")
+    bare = replace(METADATA, fingerprint="", traceparent="")
     assert {"fingerprint", "traceparent"}.isdisjoint(dict(to_headers(OrderConfirmed(ORDER, 100), bare)))
 
 
@@ -80,7 +81,7 @@ def test_a_header_that_a_fact_lacks_is_named(missing: str) -> None:
 
 def recorded(term: int, *, barrier: bool = False) -> RecordedEvent:
     event = WriterElected("w", term, 1, 1, "http://w") if barrier else OrderConfirmed(ORDER, 1)
-    return RecordedEvent(Position(0, 0), METADATA.time, METADATA._replace(term=term), event)
+    return RecordedEvent(Position(0, 0), METADATA.time, replace(METADATA, term=term), event)
 
 
 def test_what_a_deposed_writer_appended_is_dropped_and_counted() -> None:

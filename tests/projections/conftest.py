@@ -7,8 +7,8 @@ import pytest
 
 import migrations
 from eventlog.settings import Settings
-from projections.database import connect
 from projections.generations import live_generation
+from service.database import connect
 from tests.projections.parking_world import (
     VIEW,
     World,

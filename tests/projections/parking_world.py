@@ -7,7 +7,6 @@ from uuid import UUID
 
 from eventlog.recorded import read_record
 from eventlog.settings import Settings
-from projections.bulk import Connection
 from projections.checkpoints import Applied, apply_batch
 from projections.generations import Generation
 from projections.orders.view import OrdersView
@@ -17,6 +16,7 @@ from projections.schema_lookup import SchemaLookup
 from schemas.avro import Schema
 from schemas.codec import EVENT_NAMES, Codec
 from schemas.events import LineAdded, OrderConfirmed, OrderEvent
+from service.database import Connection
 from tests.projections.histories import history, placed
 from tests.projections.records import Record, records
 from tests.projections.refold import folded, view

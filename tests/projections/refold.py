@@ -1,10 +1,11 @@
 """The independent fold of projections/verifying over a whole log, in a form to compare with what readers see."""
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import psycopg
+from msgspec import to_builtins
 from psycopg.rows import dict_row
 
 from eventlog.reader import log_ends, read_partition
@@ -56,7 +57,7 @@ def told(recorded: Iterable[RecordedEvent]) -> list[Told]:
     for one in recorded:
         if isinstance(one.event, WriterElected):
             continue
-        about, content = one.metadata, asdict(one.event)
+        about, content = one.metadata, to_builtins(one.event, builtin_types=(UUID,))
         which = (one.position.offset, type(one.event).__name__, content.pop("order_id"), about.version)
         why = (about.command_id, about.correlation_id)
         found.append(Told(*which, about.time, one.recorded_at, *why, content))

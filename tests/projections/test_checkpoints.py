@@ -12,13 +12,13 @@ import migrations
 from eventlog.recorded import read_record
 from eventlog.settings import Settings
 from projections import checkpoints
-from projections.bulk import Connection
 from projections.checkpoints import Applied, apply_batch, apply_batches
-from projections.database import connect
-from projections.failures import Hole, Retry, judge
+from projections.failures import Hole, judge
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.orders.view import OrdersView
 from schemas.events import LineAdded, OrderConfirmed, WriterElected
+from service.database import Connection, connect
+from service.verdicts import Retry
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import Record, record, records

@@ -6,11 +6,12 @@ import pytest
 from psycopg import errors
 
 from eventlog.positions import Position
-from projections.failures import Hole, Park, Retry, Stop, TooManyParked, judge
+from projections.failures import Hole, TooManyParked, judge
 from projections.schema_lookup import SchemaWanted
 from projections.view import EventFailed
 from schemas.codec import DecodeError
 from schemas.registry import RegistryUnavailable
+from service.verdicts import Park, Retry, Stop
 
 PASSING = (
     errors.AdminShutdown(),

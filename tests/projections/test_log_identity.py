@@ -5,8 +5,8 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from eventlog.identity import read_identity
 from eventlog.settings import Settings
-from projections.database import connect
 from projections.log_identity import WrongLog, require_log
+from service.database import connect
 from tests.kit.worlds import prepare
 
 

@@ -14,10 +14,10 @@ from eventlog.recorded import RecordedEvent, read_record
 from eventlog.settings import Settings
 from projections import checkpoints
 from projections.checkpoints import apply_batch, apply_batches
-from projections.database import connect
 from projections.generations import live_generation
 from projections.orders.view import OrdersView
 from schemas.events import Contact, LogEvent, OrderPlaced, ShippingAddressChanged
+from service.database import connect
 from tests.kit.codec import local_codec
 from tests.projections.histories import history, placed
 from tests.projections.records import records

@@ -8,12 +8,12 @@ import pytest
 
 from eventlog.positions import Position
 from projections.checkpoints import Applied
-from projections.database import connect
 from projections.parking_records import NotParked, Selection
 from projections.parking_redrive import DiscardRefused
 from schemas import avro
 from schemas.errors import BadInput
 from schemas.events import Line, LineAdded, OrderConfirmed
+from service.database import connect
 from tests.projections.histories import placed
 from tests.projections.parking_world import (
     EVERYTHING,

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from eventlog.recorded import Fact, RecordedEvent, read_record
-from projections.sales.fold import Key, fold
+from projections.sales.fold import Key, fold, longer_spans
 from projections.sales.rows import read_sum_key, sum_key
 from projections.sales.view import KINDS, SalesView
 from projections.table_view import Row, Write
@@ -97,16 +97,22 @@ def test_a_late_event_counts_when_it_happened() -> None:
     order, _ = fold(None, first, 1, NOW)
     order, _ = fold(order, OrderConfirmed(first.order_id, 998), 2, NOW)
     _, changes = fold(order, PaymentRecorded(first.order_id, 998, "a"), 3, NOW - timedelta(days=40))
+    minute = int(datetime(2026, 1, 20, 23, 59, tzinfo=UTC).timestamp())
+    assert (Key("minute", minute, "EUR"), (0, 998, 0)) in changes
+
+
+def test_a_minute_is_in_an_hour_and_in_a_day() -> None:
     day = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp())
-    assert (Key("day", day, "EUR"), (0, 998, 0)) in changes
+    hour = day + 23 * 3_600
+    assert longer_spans(Key("minute", hour + 59 * 60, "EUR")) == [Key("hour", hour, "EUR"), Key("day", day, "EUR")]
 
 
-def test_a_refund_lowers_its_own_day_and_the_customers_revenue() -> None:
+def test_a_refund_lowers_its_own_time_and_the_customers_revenue() -> None:
     first = placed()
     order, _ = fold(None, first, 1, NOW)
     _, changes = fold(order, PaymentRefunded(first.order_id, 7), 2, NOW + timedelta(seconds=1))
     assert (Key("customer", "customer-1", "EUR"), (0, -7)) in changes
-    assert (Key("day", int(datetime(2026, 3, 2, tzinfo=UTC).timestamp()), "EUR"), (0, 0, 7)) in changes
+    assert (Key("minute", int(datetime(2026, 3, 2, tzinfo=UTC).timestamp()), "EUR"), (0, 0, 7)) in changes
 
 
 def test_what_was_never_confirmed_was_never_sold() -> None:

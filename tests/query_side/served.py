@@ -11,10 +11,10 @@ from fastapi import FastAPI
 import migrations
 from eventlog.settings import Settings
 from projections.checkpoints import apply_batch
-from projections.database import connect
 from projections.generations import live_generation
 from projections.orders.view import OrdersView
 from schemas.events import OrderEvent
+from service.database import connect
 from tests.kit.codec import local_codec
 from tests.projections.records import Record, records
 

@@ -1,7 +1,5 @@
 """An order as it was: against an independent fold of the same prefix, and against what was answered at the time."""
 
-import json
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -10,6 +8,7 @@ from uuid import UUID
 import httpx
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import json
 
 from eventlog.recorded import read_record
 from query_side.api.models import CustomerBody, EventsBody, OrderBody
@@ -38,7 +37,7 @@ def test_every_prefix_is_what_an_independent_fold_makes_of_it(seed: int) -> None
 
 
 def _data(event: Any) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(json.dumps(asdict(event), default=str))
+    data: dict[str, Any] = json.decode(json.encode(event))
     del data["order_id"]
     return data
 

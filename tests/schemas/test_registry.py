@@ -11,7 +11,7 @@ from schemas import avro
 from schemas.codec import EVENT_NAMES
 from schemas.publish import NotRegistered, check, load_codec, register, subject_of
 from schemas.registry import Incompatible, Registry, RegistryUnavailable
-from schemas.topics import CATALOGUE
+from schemas.topics import CATALOGUE, PUBLIC
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def registry(settings: Settings) -> Iterator[Registry]:
 
 
 def test_every_committed_version_can_follow_all_before_it(registry: Registry, settings: Settings) -> None:
-    for topic in CATALOGUE:
+    for topic in (*CATALOGUE, *PUBLIC):
         for name in topic.schemas:
             subject = subject_of(settings.topic(topic.name), name)
             for schema in avro.versions()[name]:

@@ -5,6 +5,7 @@ from typing import get_args
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from command_side.domain import limits
 from command_side.domain.commands import (
@@ -114,7 +115,7 @@ def test_the_table_knows_every_command() -> None:
 
 
 def test_an_open_order_is_changed() -> None:
-    elsewhere = replace(HOME, street="1 Elm Street")
+    elsewhere = structs.replace(HOME, street="1 Elm Street")
     opened = given(PLACED)
     opened.when(AddLine(ORDER, "POT", 1, 5_900)).then(LineAdded(ORDER, "POT", 1, 5_900))
     opened.when(ChangeLineQuantity(ORDER, "TEA", 5)).then(LineQuantityChanged(ORDER, "TEA", 5))
@@ -165,7 +166,7 @@ def test_payments_add_up_to_the_total() -> None:
 
 
 def test_an_order_that_costs_nothing_needs_no_payment() -> None:
-    free = replace(PLACED, lines=(Line("TEA", 1, 0),))
+    free = structs.replace(PLACED, lines=(Line("TEA", 1, 0),))
     given(free, OrderConfirmed(ORDER, 0)).when(ShipOrder(ORDER, "DHL", "1")).then(OrderShipped(ORDER, "DHL", "1"))
 
 

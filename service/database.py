@@ -1,11 +1,12 @@
-"""A worker's connection to Postgres: opened when it is needed, and again after it broke."""
+"""A connection to Postgres that moves events: opened when it is needed, and again after it broke."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from psycopg import AsyncConnection
 
-from projections.bulk import Connection
+Connection = AsyncConnection[Any]
 
 # A worker that is stopped in mid-batch (SIGSTOP, a suspended machine) must not keep its row lock: Postgres ends
 # the transaction, and the worker finds its connection closed when it wakes up.
@@ -19,7 +20,7 @@ async def connect(postgres_url: str) -> Connection:
         postgres_url,
         autocommit=True,
         connect_timeout=_CONNECT_TIMEOUT_S,
-        application_name="orderlog-projection",
+        application_name="orderlog",
         options=_OPTIONS,
     )
 
