@@ -14,6 +14,7 @@ _ENDPOINTS = (
     "worker_host",
     "worker_port",
     "sales_worker_port",
+    "public_worker_port",
     "partitions",
     "topic_prefix",
 )

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     sales_worker_port: int = Field(
         8003, ge=0, le=65535, description="port of a sales worker, for its health and its tables; 0 picks a free one"
     )
+    public_worker_port: int = Field(
+        8004, ge=0, le=65535, description="health port of the worker that publishes the public events; 0 picks one"
+    )
     worker_advertised_url: str = Field(
         "", description="URL the query API reaches this sales worker at; default from host and port"
     )
@@ -129,7 +132,8 @@ class Settings(BaseSettings):
 
     def worker_port_of(self, projection: str) -> int:
         """The port that a worker of `projection` listens on."""
-        return self.sales_worker_port if projection == "sales" else self.worker_port
+        ports = {"sales": self.sales_worker_port, "public": self.public_worker_port}
+        return ports.get(projection, self.worker_port)
 
     def topic(self, name: str) -> str:
         """The physical name of the catalogue's topic `name`."""

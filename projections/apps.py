@@ -22,7 +22,8 @@ from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
 from projections.parking_redrive import Parking
 from projections.parking_table_redrive import TableParking
-from projections.publishing import Publisher
+from projections.publishing import MOST_PUBLISHED, Publisher
+from projections.read_ahead import MOST_RECORDS
 from projections.rebuild.pages import RebuildPages
 from projections.schema_lookup import SchemaLookup
 from projections.table_pages import serve_tables
@@ -68,7 +69,8 @@ def view_app(parts: Parts, view: View) -> ProjectionApp:
     settings, codec, schemas, notices = parts.settings, parts.codec, parts.schemas, _notices(parts)
     publisher = parts.publisher
     worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry, publisher)
-    app = _app(parts, view, worker, {"broker_max_poll_records": 8_000, "consumer_max_fetch_size": 4 * 2**20})
+    most = MOST_PUBLISHED if publisher else MOST_RECORDS
+    app = _app(parts, view, worker, {"broker_max_poll_records": most, "consumer_max_fetch_size": 4 * 2**20})
     app.beside = (*app.beside, notices.run)
     parking = partial(Parking, codec=codec, schemas=schemas, views={view.name: view}, publisher=publisher)
     ParkedPages(settings.postgres_url, parts.generation, parking).serve(app.web.web_app)

@@ -22,6 +22,8 @@ from service.database import Connection
 _SOURCE = "public"
 # A broker takes a million bytes (message.max.bytes), headers and all; a larger record would fail for ever.
 _MOST_BYTES = 950_000
+# Records that are published in one go, about. A small change of a large order is told as all of it: tens of kilobytes.
+MOST_PUBLISHED = 1_000
 _LOOK_EVERY_S = 1.0  # far below the 5 s after which Postgres ends an idle transaction
 
 
@@ -120,6 +122,8 @@ class Publisher:
                 "partitioner": "murmur2",
                 # Whether to go on is decided here. It would give up single messages, and send later ones of the order.
                 "message.timeout.ms": 0,
+                # Should the broker refuse one, nothing goes on behind it.
+                "enable.gapless.guarantee": True,
                 "linger.ms": 0,
                 "error_cb": self._note,
                 "log_level": 0,

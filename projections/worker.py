@@ -20,8 +20,8 @@ from projections.failures import judge
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
-from projections.publishing import Publisher
-from projections.read_ahead import Round, decoded_ahead
+from projections.publishing import MOST_PUBLISHED, Publisher
+from projections.read_ahead import MOST_RECORDS, Round, decoded_ahead
 from projections.schema_lookup import SchemaLookup
 from projections.starting import PositionRefused, start_offsets
 from projections.view import View
@@ -194,7 +194,8 @@ class ViewWorker(Worker):
 
     def rounds(self, stream: Any) -> AsyncGenerator[Round, None]:
         """See Worker. What comes while Postgres takes a round is decoded, and is the next one."""
-        return decoded_ahead(stream.noack().events(), self._codec)
+        most = MOST_PUBLISHED if self._publisher else MOST_RECORDS
+        return decoded_ahead(stream.noack().events(), self._codec, most)
 
     async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
         """See Worker."""

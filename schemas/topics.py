@@ -65,6 +65,20 @@ def _public(
     )
 
 
+def _dead_letters(name: str, owner: str, of: str) -> Topic:
+    return Topic(
+        name=name,
+        owner=owner,
+        pattern=Pattern.DEAD_LETTERS,
+        key="order id; the record's own when it names no order",
+        schemas=(),
+        partitions=1,
+        config=_DAYS_30,
+        reason=f"Notices for people and tools: records of {of} as they are, which {owner} could not handle, "
+        "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
+    )
+
+
 ORDER_EVENTS = Topic(
     name="order.events",
     owner="command_side",
@@ -80,20 +94,10 @@ ORDER_EVENTS = Topic(
         "compression.type": "producer",
     },
     reason="The system of record: kept for ever, never compacted, its partition count fixed for life.",
-    readers=("command_side", "projections/orders", "projections/sales"),
+    readers=("command_side", "projections/orders", "projections/sales", _PUBLIC),
 )
 
-ORDER_EVENTS_DLQ = Topic(
-    name="order.events.dlq",
-    owner="projections",
-    pattern=Pattern.DEAD_LETTERS,
-    key="order id; the record's own when it names no order",
-    schemas=(),
-    partitions=1,
-    config=_DAYS_30,
-    reason="Notices for people and tools: records of order.events as they are, which a projection could not apply, "
-    "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
-)
+ORDER_EVENTS_DLQ = _dead_letters("order.events.dlq", "projections", "order.events")
 
 WRITER_PROBE = Topic(
     name="writer.probe",
@@ -161,6 +165,10 @@ INVENTORY_REJECTED = _public(
     "inventory.rejected", "InventoryRejected", "The order's lines are not all in stock.", (_PROCESS,), _INVENTORY
 )
 
+INVENTORY_DLQ = _dead_letters("inventory.dlq", _INVENTORY, "its topics")
+ORDER_PROCESS_DLQ = _dead_letters("order_process.dlq", _PROCESS, "its topics")
+EMAIL_DLQ = _dead_letters("email.dlq", _EMAIL, "its topics")
+
 # Not in the catalogue: it is there only while `orderlog log restore` has not finished.
 ORDER_EVENTS_RESTORING = Topic(
     name="order.events.restoring",
@@ -173,7 +181,6 @@ ORDER_EVENTS_RESTORING = Topic(
     reason="Says that order.events is being restored: no service starts, and no topic is made, while this one exists.",
 )
 
-# Not in the catalogue yet: nothing publishes them so far, and a topic that stays empty would mislead.
 PUBLIC: tuple[Topic, ...] = (
     ORDER_PLACED,
     ORDER_CHANGED,
@@ -191,4 +198,8 @@ CATALOGUE: tuple[Topic, ...] = (
     ORDER_EVENTS_DLQ,
     WRITER_OWNERS,
     WRITER_PROBE,
+    *PUBLIC,
+    INVENTORY_DLQ,
+    ORDER_PROCESS_DLQ,
+    EMAIL_DLQ,
 )

@@ -1,6 +1,7 @@
 """What the world is to be told of a log, worked out from the fold of `orderlog verify`: it knows none of the view's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from eventlog.messages import Message
@@ -26,7 +27,7 @@ _TOPICS = {
 
 
 def expected(log: Sequence[RecordedEvent]) -> list[Message]:
-    """The messages that follow from `log`, whose orders it has from their first event on, in the order of its events."""
+    """The messages that follow from `log`, in its order; it has its orders from their first event on."""
     events = [recorded for recorded in log if not isinstance(recorded.event, WriterElected)]
     orders, messages = Orders(0), []
     for recorded, content in zip(events, told(events), strict=True):
@@ -40,7 +41,7 @@ def expected(log: Sequence[RecordedEvent]) -> list[Message]:
     return messages
 
 
-def _event(topic: str, state: OrderState, version: int, content: dict[str, object]) -> public.PublicEvent:
+def _event(topic: str, state: OrderState, version: int, content: Mapping[str, Any]) -> public.PublicEvent:
     order_id = UUID(str(state.order_id))
     thin = (order_id, version, f"/orders/{order_id}")
     match topic:
@@ -52,8 +53,7 @@ def _event(topic: str, state: OrderState, version: int, content: dict[str, objec
         case "order.shipped":
             return public.OrderShipped(*thin, str(state.carrier), str(state.tracking))
         case "order.returned":
-            lines_back: list[dict[str, object]] = list(content["lines"])  # type: ignore[call-overload]
-            back = tuple(public.ReturnedLine(str(line["sku"]), int(str(line["quantity"]))) for line in lines_back)
+            back = tuple(public.ReturnedLine(line["sku"], line["quantity"]) for line in content["lines"])
             return public.OrderReturned(*thin, back)
         case "order.confirmed":
             return public.OrderConfirmed(*thin)
