@@ -174,6 +174,8 @@ class Outbox:
         if self._drafts:
             assert self._publisher
             # Postgres thus sees that this process still holds its locks on purpose; one that is suspended loses them.
+            # Once before, too: of a transaction that ended in a pipeline, Postgres does not count how long it is idle.
+            await connection.execute("SELECT 1")
             await self._publisher.send(self._drafts, lambda: connection.execute("SELECT 1"))
 
 

@@ -1,7 +1,7 @@
 """The public topics as a subscriber reads them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,7 +11,10 @@ from eventlog.messages import Message, read_message
 from eventlog.partitioning import order_key, partition_of
 from eventlog.settings import Settings
 from projections.public.view import PublicView
+from schemas.codec import Codec
 from schemas.publish import load_public_codec
+from tests.kit.worlds import log_of
+from tests.projections.public.expected import expected
 
 _PARTITIONS = 6
 _TOPICS = [topic.name for topic in PublicView.publishes]
@@ -24,11 +27,31 @@ class Read(NamedTuple):
     value: bytes
 
 
-async def read_topics(settings: Settings) -> dict[str, list[Read]]:
-    """{topic: what is there now}, each order's in the order of its offsets; what is in a wrong place is refused."""
+Told = dict[tuple[str, UUID], list[Message]]
+"""{(topic, order): its messages, in sequence}"""
+
+
+async def agree(settings: Settings, codec: Codec, but: Set[str] = frozenset()) -> int:
+    """Hold the topics against the log without the records at `but`; how many records in the topics were repeats.
+
+    A subscriber may know a repeat by its id, for as long as it keeps ids, or by its order's version. It sees each
+    message once either way, those of an order and a topic in sequence.
+    """
+    found = await read_topics(settings)
+    wanted = by_order(expected(await log_of(settings, codec, but)))
+    assert by_order(first_of_each_id(found)) == wanted
+    assert by_order(newer_than_before(found)) == wanted
+    by_id: dict[str, Read] = {}
+    for read in found:
+        assert by_id.setdefault(read.message.event_id, read) == read, "a repeat with other bytes"
+    return len(found) - len(by_id)
+
+
+async def read_topics(settings: Settings) -> list[Read]:
+    """What is in the topics now, each partition's in order; what is in a wrong place is refused."""
     codec = await asyncio.to_thread(load_public_codec, settings.registry_url, settings.topic_prefix)
     every = [TopicPartition(settings.topic(topic), p) for topic in _TOPICS for p in range(_PARTITIONS)]
-    found: dict[str, list[Read]] = {topic: [] for topic in _TOPICS}
+    found: list[Read] = []
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="none") as consumer:
         consumer.assign(every)
         await consumer.seek_to_beginning(*every)
@@ -42,21 +65,33 @@ async def read_topics(settings: Settings) -> dict[str, list[Read]]:
                     assert (message.topic, record.key) == (topic, order_key(order_id))
                     assert where.partition == partition_of(order_id, _PARTITIONS)
                     assert dict(record.headers)["ce_source"] == b"orderlog/public"
-                    found[topic].append(Read(message, record.value))
+                    found.append(Read(message, record.value))
     return found
 
 
-def by_order(messages: list[Message]) -> dict[str, dict[UUID, list[Message]]]:
-    """{topic: {order: its messages, in order}}, each message at its first time."""
-    found: dict[str, dict[UUID, list[Message]]] = {topic: {} for topic in _TOPICS}
-    seen: set[str] = set()
+def by_order(messages: Iterable[Message]) -> Told:
+    """`messages` as they are, by topic and order."""
+    told: Told = {}
     for message in messages:
-        if message.event_id not in seen:
-            seen.add(message.event_id)
-            found[message.topic].setdefault(message.event.order_id, []).append(message)
-    return found
+        told.setdefault((message.topic, message.event.order_id), []).append(message)
+    return told
 
 
-def all_of(found: dict[str, list[Read]], pick: Callable[[Read], bool] = lambda _: True) -> list[Message]:
-    """The messages of all topics, one topic after the other."""
-    return [read.message for reads in found.values() for read in reads if pick(read)]
+def first_of_each_id(found: Iterable[Read]) -> list[Message]:
+    """What somebody handles who remembers ids."""
+    handled: dict[str, Message] = {}
+    for message, _ in found:
+        handled.setdefault(message.event_id, message)
+    return list(handled.values())
+
+
+def newer_than_before(found: Iterable[Read]) -> list[Message]:
+    """What somebody handles who remembers, for each topic and order, the last version."""
+    reached: dict[tuple[str, UUID], int] = {}
+    handled = []
+    for message, _ in found:
+        about = (message.topic, message.event.order_id)
+        if message.event.order_version > reached.get(about, 0):
+            reached[about] = message.event.order_version
+            handled.append(message)
+    return handled
