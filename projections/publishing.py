@@ -4,14 +4,17 @@ A crash in between publishes the same events once more, with the same ids. See d
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from eventlog.messages import Message, message_headers
-from eventlog.partitioning import order_key
+from eventlog.partitioning import order_key, partition_of
 from eventlog.settings import Settings
 from schemas.errors import Explained
 from schemas.public_codec import PublicCodec
@@ -24,7 +27,19 @@ _SOURCE = "public"
 _MOST_BYTES = 950_000
 # Records that are published in one go, about. A small change of a large order is told as all of it: tens of kilobytes.
 MOST_PUBLISHED = 1_000
+# A broker forgets producers that it has not heard of for a day (producer.id.expiration.ms), partition by partition.
+_KNOWN_FOR_S = 3_600.0
 _LOOK_EVERY_S = 1.0  # far below the 5 s after which Postgres ends an idle transaction
+
+
+_log = logging.getLogger("librdkafka")
+# What calls of its producer raise. A fatal error is raised out of whichever call hears of it; a delivery report that is
+# told in that same call is called with the exception set, of which CPython makes a SystemError.
+_FROM_LIBRDKAFKA = (KafkaException, SystemError, BufferError)
+
+
+Count = Callable[[str, int], None]
+"""Is told how many messages were acknowledged, by topic."""
 
 
 class NotPublished(Explained):
@@ -35,42 +50,42 @@ class Draft(NamedTuple):
     """A message as it is sent; `topic` is its name in the catalogue."""
 
     topic: str
+    partition: int
     key: bytes
     value: bytes
     headers: list[tuple[str, str | bytes | None]]
 
 
 class Publisher:
-    """Sends messages in the name of `public`, all of one call together, in order for each key and topic.
-
-    `count` is told how many were acknowledged, by topic.
-    """
+    """Sends messages in the name of `public` to `topics`, in order for each order and topic."""
 
     def __init__(
-        self, settings: Settings, codec: PublicCodec, count: Callable[[str, int], None] = lambda *_: None
+        self, settings: Settings, codec: PublicCodec, topics: Sequence[Topic], count: Count = lambda *_: None
     ) -> None:
         self._settings = settings
         self._codec = codec
+        self._partitions = {topic.name: topic.partitions or settings.partitions for topic in topics}
         self._count = count
         self._producer: Producer | None = None
+        # When each (topic, partition) last took something of this producer.
+        self._known: dict[tuple[str, int], float] = {}
         self._one_at_a_time = asyncio.Lock()
         self._said = ""
 
     @classmethod
-    async def load(
-        cls, settings: Settings, topics: Sequence[Topic], count: Callable[[str, int], None] = lambda *_: None
-    ) -> Self:
+    async def load(cls, settings: Settings, topics: Sequence[Topic], count: Count = lambda *_: None) -> Self:
         """One that may write `topics`. Raises NotRegistered, RegistryUnavailable."""
-        args = (settings.registry_url, settings.topic_prefix, topics)
-        return cls(settings, await asyncio.to_thread(load_public_codec, *args), count)
+        codec = await asyncio.to_thread(load_public_codec, settings.registry_url, settings.topic_prefix, topics)
+        return cls(settings, codec, topics, count)
 
     def draft(self, message: Message) -> Draft:
         """The message as it is sent. Raises ValueError when it cannot be, however often it is tried."""
         value = self._codec.encode(message.event)
         if len(value) > _MOST_BYTES:
             raise ValueError(f"{message.topic} of {message.event_id} has {len(value)} bytes, more than {_MOST_BYTES}")
-        headers = message_headers(message, _SOURCE)
-        return Draft(message.topic, order_key(message.event.order_id), value, [*headers])
+        order_id, headers = message.event.order_id, message_headers(message, _SOURCE)
+        partition = partition_of(order_id, self._partitions[message.topic])
+        return Draft(message.topic, partition, order_key(order_id), value, [*headers])
 
     async def send(self, drafts: Sequence[Draft], meanwhile: Callable[[], Awaitable[object]]) -> None:
         """Return once all in-sync replicas have all of `drafts`; `meanwhile` is called every second.
@@ -80,28 +95,46 @@ class Publisher:
         """
         async with self._one_at_a_time:
             try:
-                await self._send(drafts, meanwhile)
+                for wave in self._waves(drafts):
+                    await self._send(wave, meanwhile)
             except BaseException as error:
                 await asyncio.shield(self._give_up())
-                if isinstance(error, KafkaException | BufferError):
-                    raise NotPublished(f"Kafka does not take public events: {error}") from error
+                if isinstance(error, _FROM_LIBRDKAFKA):
+                    raise NotPublished(f"Kafka does not take public events: {_told_by(error)}") from error
                 raise
 
     async def close(self) -> None:
         """Give back what sending needed."""
         await self._give_up()
 
+    def _waves(self, drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+        """`drafts` in the parts that are to be acknowledged one after the other.
+
+        Of a producer that it does not know, or not any more, a partition takes whatever comes first. Were the first
+        batch refused, it would take the next one, which is under way, and the order's events were out of sequence. So
+        the first message goes alone; from then on nothing can come but what follows.
+        """
+        lately = time.monotonic() - _KNOWN_FOR_S
+        first: dict[tuple[str, int], Draft] = {}
+        for draft in drafts:
+            if self._known.get((draft.topic, draft.partition), lately) <= lately:
+                first.setdefault((draft.topic, draft.partition), draft)
+        if first:
+            yield list(first.values())
+        if rest := [draft for draft in drafts if first.get((draft.topic, draft.partition)) is not draft]:
+            yield rest
+
     async def _send(self, drafts: Sequence[Draft], meanwhile: Callable[[], Awaitable[object]]) -> None:
-        if self._producer is None:
-            self._producer = self._begin()
+        self._producer = producer = self._producer or self._begin()
         sending = _Sending(len(drafts))
-        for topic, key, value, headers in drafts:
-            self._producer.produce(self._settings.topic(topic), value, key, on_delivery=sending.told, headers=headers)
+        for topic, partition, key, value, headers in drafts:
+            name = self._settings.topic(topic)
+            producer.produce(name, value, key, partition, on_delivery=sending.told, headers=headers)
         left, since = sending.left, time.monotonic()
         while sending.left:
-            await asyncio.to_thread(self._producer.flush, _LOOK_EVERY_S)
+            await asyncio.to_thread(producer.flush, _LOOK_EVERY_S)
             if sending.error:
-                raise NotPublished(f"Kafka does not take public events: {sending.error}")
+                raise KafkaException(sending.error)
             if sending.left < left:
                 left, since = sending.left, time.monotonic()
             elif time.monotonic() - since > self._settings.produce_deadline_s:
@@ -109,8 +142,9 @@ class Publisher:
                 raise NotPublished(f"{waited}: {self._said}" if self._said else waited)
             if sending.left:
                 await meanwhile()
-        for topic in {draft.topic for draft in drafts}:
-            self._count(topic, sum(draft.topic == topic for draft in drafts))
+        self._known |= dict.fromkeys(((draft.topic, draft.partition) for draft in drafts), time.monotonic())
+        for topic, count in Counter(draft.topic for draft in drafts).items():
+            self._count(topic, count)
 
     def _begin(self) -> Producer:
         self._said = ""
@@ -118,8 +152,6 @@ class Publisher:
             {
                 "bootstrap.servers": self._settings.kafka_bootstrap,
                 "enable.idempotence": True,
-                # As Kafka's own clients and the log have it; librdkafka's default is another.
-                "partitioner": "murmur2",
                 # Whether to go on is decided here. It would give up single messages, and send later ones of the order.
                 "message.timeout.ms": 0,
                 # Should the broker refuse one, nothing goes on behind it.
@@ -127,6 +159,7 @@ class Publisher:
                 "linger.ms": 0,
                 "error_cb": self._note,
                 "log_level": 0,
+                "logger": _log,
             }
         )
 
@@ -136,6 +169,7 @@ class Publisher:
     async def _give_up(self) -> None:
         """Forget the producer with all that it has not sent: a later one begins with the same messages again."""
         producer, self._producer = self._producer, None
+        self._known.clear()
         if producer is not None:
             await asyncio.to_thread(_end, producer)
 
@@ -180,5 +214,13 @@ class Outbox:
 
 
 def _end(producer: Producer) -> None:
-    producer.purge()
-    producer.close()
+    with suppress(*_FROM_LIBRDKAFKA):
+        producer.purge()
+    with suppress(*_FROM_LIBRDKAFKA):
+        producer.close()
+
+
+def _told_by(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, SystemError) else error
+    said = cause.args[0] if isinstance(cause, KafkaException) else cause
+    return said.str() if isinstance(said, KafkaError) else str(said)

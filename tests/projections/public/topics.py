@@ -6,10 +6,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from eventlog.messages import Message, read_message
 from eventlog.partitioning import order_key, partition_of
 from eventlog.settings import Settings
+from eventlog.topic_admin import admin_client
 from projections.public.view import PublicView
 from schemas.codec import Codec
 from schemas.publish import load_public_codec
@@ -95,3 +97,11 @@ def newer_than_before(found: Iterable[Read]) -> list[Message]:
             reached[about] = message.event.order_version
             handled.append(message)
     return handled
+
+
+async def set_config(settings: Settings, topic: str, **values: str) -> None:
+    """Give a topic these settings, with _ for a dot, and no others."""
+    async with admin_client(settings) as admin:
+        name = settings.topic(topic)
+        configs = {key.replace("_", "."): value for key, value in values.items()}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=configs)])
