@@ -19,7 +19,7 @@ from eventlog import topic_admin
 from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
 from projections.apps import Parts, table_app, view_app
-from projections.catalogue import VIEWS
+from projections.catalogue import VIEWS, refuse_published
 from projections.faust_names import building_folders, folders_of
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.log_identity import require_log
@@ -70,6 +70,8 @@ def run(projection: str, settings: Settings, number: int | None = None) -> None:
     """
     if projection not in VIEWS:
         raise UnknownProjection(f"there is no projection {projection!r}; there is: {', '.join(VIEWS)}")
+    if number is not None:
+        refuse_published(projection)
     logs.configure(settings, f"projection-{projection}")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from random import Random
 
+import httpx
 import psutil
 import pytest
 
@@ -21,6 +22,7 @@ from tests.projections.sabotage import (
     publisher_that_suspends_itself,
     worker_in_another_group,
 )
+from tests.rebuild.kit import Rebuild, generations
 
 
 @pytest.fixture
@@ -154,3 +156,25 @@ async def test_a_broker_that_is_killed_again_and_again(settings: Settings, tmp_p
 async def appended(writer: LogWriter, batches: int) -> None:
     for seed in range(batches):
         await mixed(writer, 100, seed)
+
+
+async def test_a_rebuild_of_a_view_publishes_nothing_and_there_is_none_of_what_was_told(
+    settings: Settings, worker: Worker, tmp_path: Path
+) -> None:
+    codec, view = await prepare(settings, public=True), Worker(settings, tmp_path / "orders.log")
+    async with log_writer(settings, codec) as writer:
+        with running(worker, view):
+            await mixed(writer, 50, seed=1)
+            await caught_up(settings, worker, "public")
+            await caught_up(settings, view, "orders")
+            async with httpx.AsyncClient(base_url=await url_of(worker)) as client:
+                refused = await client.post("/rebuild")
+            assert (refused.status_code, "told once" in refused.json()["detail"]) == (422, True)
+            rebuild = Rebuild(settings, tmp_path, "--all")
+            rebuild.start()
+            assert (await rebuild.done())["projection"] == "sales"
+            assert generations(settings, "orders")[-1][1] == "live"
+            assert [state for _, state in generations(settings, "public")] == ["live"]
+            await mixed(writer, 20, seed=2)
+            await caught_up(settings, worker, "public")
+    assert await agree(settings, codec) == 0
