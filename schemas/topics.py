@@ -1,10 +1,11 @@
 """The topics as data: what there is, whose it is, what it carries and why it is kept as it is.
 
-This is the one place: the code that makes topics, `orderlog topics` and the schemas' subjects are made from it.
+This is the one place: the code that makes topics, `orderlog topics`, the schemas' subjects, the AsyncAPI document and
+docs/reference/topics.md are all made from it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from schemas.codec import EVENT_NAMES
@@ -33,7 +34,7 @@ class Topic:
     key: str
     schemas: tuple[str, ...]
     partitions: int | None
-    config: Mapping[str, str]
+    config: Mapping[str, str] = field(hash=False)
     reason: str
     readers: tuple[str, ...] = ()
 
@@ -77,6 +78,11 @@ def _dead_letters(name: str, owner: str, of: str) -> Topic:
         reason=f"Notices for people and tools: records of {of} as they are, which {owner} could not handle, "
         "and why in the headers parked_…. What is parked stands in Postgres; `orderlog dlq` works on that.",
     )
+
+
+def dead_letters_of(subscriber: str) -> Topic:
+    """The dead letter topic of a subscriber; one line in the catalogue for each."""
+    return _dead_letters(f"{subscriber}.dlq", f"subscribers/{subscriber}", "its topics")
 
 
 ORDER_EVENTS = Topic(
@@ -165,9 +171,9 @@ INVENTORY_REJECTED = _public(
     "inventory.rejected", "InventoryRejected", "The order's lines are not all in stock.", (_PROCESS,), _INVENTORY
 )
 
-INVENTORY_DLQ = _dead_letters("inventory.dlq", _INVENTORY, "its topics")
-ORDER_PROCESS_DLQ = _dead_letters("order_process.dlq", _PROCESS, "its topics")
-EMAIL_DLQ = _dead_letters("email.dlq", _EMAIL, "its topics")
+INVENTORY_DLQ = dead_letters_of("inventory")
+ORDER_PROCESS_DLQ = dead_letters_of("order_process")
+EMAIL_DLQ = dead_letters_of("email")
 
 # Not in the catalogue: it is there only while `orderlog log restore` has not finished.
 ORDER_EVENTS_RESTORING = Topic(

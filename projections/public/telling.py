@@ -9,7 +9,7 @@ from projections.public.fold import OpenOrder, fold
 from projections.view import EventFailed
 from schemas import public_events as public
 from schemas import topics
-from schemas.events import WriterElected
+from schemas.events import OrderEvent
 
 TOPIC_OF: Mapping[type, topics.Topic] = {
     public.OrderPlaced: topics.ORDER_PLACED,
@@ -31,7 +31,7 @@ def published(orders: MutableMapping[UUID, OpenOrder | None], events: Iterable[R
     messages = []
     for recorded in events:
         event = recorded.event
-        if isinstance(event, WriterElected):
+        if not isinstance(event, OrderEvent):
             continue
         try:
             order, told = fold(orders.get(event.order_id), event, recorded.metadata.version)
