@@ -21,6 +21,7 @@ _ENDPOINTS = (
     "mailbox_smtp_port",
     "smtp_host",
     "smtp_port",
+    "public_worker_port",
     "partitions",
     "topic_prefix",
 )

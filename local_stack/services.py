@@ -46,6 +46,7 @@ SERVICES = (
     Service("command-api", ("serve", "command-api"), "command_api_host", "command_api_port"),
     Service("projection-orders", ("project", "orders"), "worker_host", "worker_port"),
     Service("projection-sales", ("project", "sales"), "worker_host", "sales_worker_port"),
+    Service("projection-public", ("project", "public"), "worker_host", "public_worker_port"),
     Service("query-api", ("serve", "query-api"), "query_api_host", "query_api_port"),
     Service("mailbox", ("serve", "mailbox"), "mailbox_host", "mailbox_port", {"mailbox-smtp": "mailbox_smtp_port"}),
     Service("subscriber-email", ("subscribe", "email"), "subscriber_host", "email_port"),

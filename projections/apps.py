@@ -22,6 +22,8 @@ from projections.parking_notices import Notices
 from projections.parking_pages import ParkedPages
 from projections.parking_redrive import Parking
 from projections.parking_table_redrive import TableParking
+from projections.publishing import MOST_PUBLISHED, Publisher
+from projections.read_ahead import MOST_RECORDS
 from projections.rebuild.pages import RebuildPages
 from projections.table_pages import serve_tables
 from projections.table_view import AnyView, TableView
@@ -39,7 +41,7 @@ _RECOVERY_QUEUE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every worker is made of; `folder` is its own, on `listener` it answers.
+    """What every worker is made of; `folder` is its own, on `listener` it answers, `publisher` if the view publishes.
 
     `ends` is up to where the generation is made, {partition: offset}; None for one that follows the log.
     """
@@ -53,6 +55,7 @@ class Parts:
     listener: socket.socket
     folder: Path
     ends: Mapping[int, int] | None = None
+    publisher: Publisher | None = None
 
     @property
     def url(self) -> str:
@@ -64,10 +67,12 @@ class Parts:
 def view_app(parts: Parts, view: View) -> ProjectionApp:
     """The app of a view in Postgres."""
     settings, codec, schemas, notices = parts.settings, parts.codec, parts.schemas, _notices(parts)
-    worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry)
-    app = _app(parts, view, worker, {"broker_max_poll_records": 8_000, "consumer_max_fetch_size": 4 * 2**20})
+    publisher = parts.publisher
+    worker = ViewWorker(settings, codec, schemas, view, parts.generation, parts.metrics, notices.hurry, publisher)
+    most = MOST_PUBLISHED if publisher else MOST_RECORDS
+    app = _app(parts, view, worker, {"broker_max_poll_records": most, "consumer_max_fetch_size": 4 * 2**20})
     app.beside = (*app.beside, notices.run)
-    parking = partial(Parking, codec=codec, schemas=schemas, views={view.name: view})
+    parking = partial(Parking, codec=codec, schemas=schemas, views={view.name: view}, publisher=publisher)
     ParkedPages(settings.postgres_url, parts.generation, parking).serve(app.web.web_app)
     return app
 

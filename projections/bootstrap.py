@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -19,22 +19,24 @@ from eventlog import topic_admin
 from eventlog.identity import LogIdentity, read_identity
 from eventlog.settings import Settings
 from projections.apps import Parts, table_app, view_app
-from projections.catalogue import VIEWS
+from projections.catalogue import VIEWS, refuse_published
 from projections.faust_names import building_folders, folders_of
 from projections.generations import Generation, NeedsRebuild, live_generation
 from projections.log_identity import require_log
 from projections.metrics import Metrics
 from projections.parking import count_held
+from projections.publishing import Publisher
 from projections.rebuild import records
 from projections.rebuild.building import Ends
 from projections.rebuild.cleaning import forget_changelog
 from projections.succession import Succession
 from projections.table_view import AnyView, TableView
 from projections.transport import ProjectionApp
+from projections.view import Publishes
 from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
-from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ
+from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ, Topic
 from service import logs
 from service.database import Connection, connect
 from service.folders import own_folder
@@ -68,6 +70,8 @@ def run(projection: str, settings: Settings, number: int | None = None) -> None:
     """
     if projection not in VIEWS:
         raise UnknownProjection(f"there is no projection {projection!r}; there is: {', '.join(VIEWS)}")
+    if number is not None:
+        refuse_published(projection)
     logs.configure(settings, f"projection-{projection}")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -102,12 +106,16 @@ async def build_app(
     view: AnyView, settings: Settings, listener: socket.socket, folder: Path, number: int | None
 ) -> tuple[ProjectionApp, Succession]:
     """The Faust app that keeps `view` up to date, its data in `folder`, ready to be started. Raises as `run` does."""
-    identity = await _identity(settings, settings.topic(ORDER_EVENTS.name))
+    publishes = view.publishes if isinstance(view, Publishes) else ()
+    identity = await _identity(settings, settings.topic(ORDER_EVENTS.name), publishes)
     schemas = SchemaLookup(Registry(settings.registry_url, _LOOKUP_PATIENCE_S).schema)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
     generation, ends = await _generation(settings, view, identity, number)
     metrics = Metrics(generation)
-    parts = Parts(settings, codec, schemas, identity, generation, metrics, listener, folder, ends)
+    publisher = None
+    if publishes:
+        publisher = await Publisher.load(settings, publishes, lambda topic, n: metrics.published.add(n, topic=topic))
+    parts = Parts(settings, codec, schemas, identity, generation, metrics, listener, folder, ends, publisher)
     app = await table_app(parts, view) if isinstance(view, TableView) else view_app(parts, view)
     succession = Succession(settings, view, generation, metrics, folder)
     app.beside = (*app.beside, succession.run)
@@ -192,6 +200,6 @@ async def _building(connection: Connection, view: AnyView, number: int) -> tuple
     return record.generation, record.ends
 
 
-async def _identity(settings: Settings, topic: str) -> LogIdentity:
-    await topic_admin.require(settings, ORDER_EVENTS, ORDER_EVENTS_DLQ)
+async def _identity(settings: Settings, topic: str, publishes: Sequence[Topic]) -> LogIdentity:
+    await topic_admin.require(settings, ORDER_EVENTS, ORDER_EVENTS_DLQ, *publishes)
     return await read_identity(settings.kafka_bootstrap, topic)

@@ -19,6 +19,7 @@ from projections.batches import Place, after, fresh_records, recorded_event, unk
 from projections.generations import Generation
 from projections.parking import HELD, Failure, ToPark, first_reason, is_park, park, require_few
 from projections.parking_isolation import apply_each, order_id_of, read_each
+from projections.publishing import Outbox, Publisher
 from projections.view import View
 from schemas.codec import Codec
 from schemas.events import WriterElected
@@ -85,14 +86,16 @@ async def apply_batches(
     codec: Codec,
     batches: Mapping[int, Sequence[KafkaRecord]],
     most_parked: int = MOST_PARKED,
+    publisher: Publisher | None = None,
 ) -> dict[int, Applied]:
     """Apply `batches`, {partition: consecutive records of it}, exactly once, however often they are delivered.
 
     What cannot be read or applied is parked, later events of the same order with it. Raises Hole, TooManyParked
     when that would be more than `most_parked` orders of a partition, and whatever is no event's fault; the transaction
     is then rolled back. Partitions are applied in one transaction, or, if an event in them fails, each in its own.
+    What a view says to the world is published by `publisher` at the end of it.
     """
-    turn = _Turn(connection, view, generation, codec, most_parked)
+    turn = _Turn(connection, view, generation, codec, most_parked, publisher)
     try:
         return await turn.apply(batches, careful=False)
     except Exception as error:
@@ -102,7 +105,8 @@ async def apply_batches(
         return await turn.apply(batches, careful=True)
     applied: dict[int, Applied] = {}
     for partition, records in batches.items():
-        applied |= await apply_batches(connection, view, generation, codec, {partition: records}, most_parked)
+        one = {partition: records}
+        applied |= await apply_batches(connection, view, generation, codec, one, most_parked, publisher)
     return applied
 
 
@@ -115,21 +119,31 @@ class _Turn:
     generation: Generation
     codec: Codec
     most_parked: int
+    publisher: Publisher | None
 
     async def apply(self, batches: Mapping[int, Sequence[KafkaRecord]], *, careful: bool) -> dict[int, Applied]:
         """Apply `batches`. Unless `careful`, one event that fails fails them all."""
-        async with AsyncExitStack() as transaction:
-            await transaction.enter_async_context(self.connection.transaction())
-            if not careful and sum(map(len, batches.values())) <= _FEW * len(batches):
-                await transaction.enter_async_context(self.connection.pipeline())
-            places, held = await lock(self.connection, self.generation, list(batches))
-            applied: dict[int, Applied] = {}
-            reached: dict[int, Place] = {}
-            for partition in sorted(batches):
-                place, waiting = places[partition], held.get(partition, ())
-                one = _Partition(self, partition, place, TermFilter(place.term))
-                applied[partition], reached[partition] = await one.apply(batches[partition], waiting, careful=careful)
-            await _advance(self.connection, self.generation, {p: at for p, at in reached.items() if at != places[p]})
+        outbox = Outbox(self.publisher)
+        async with self.connection.transaction():
+            async with AsyncExitStack() as together:
+                if not careful and sum(map(len, batches.values())) <= _FEW * len(batches):
+                    await together.enter_async_context(self.connection.pipeline())
+                applied = await self._apply(batches, outbox, careful=careful)
+            # Now that Postgres has taken everything, and nobody else can be at these partitions.
+            await outbox.send(self.connection)
+        return applied
+
+    async def _apply(
+        self, batches: Mapping[int, Sequence[KafkaRecord]], outbox: Outbox, *, careful: bool
+    ) -> dict[int, Applied]:
+        places, held = await lock(self.connection, self.generation, list(batches))
+        applied: dict[int, Applied] = {}
+        reached: dict[int, Place] = {}
+        for partition in sorted(batches):
+            place, waiting = places[partition], held.get(partition, ())
+            one = _Partition(self, partition, place, TermFilter(place.term), outbox)
+            applied[partition], reached[partition] = await one.apply(batches[partition], waiting, careful=careful)
+        await _advance(self.connection, self.generation, {p: at for p, at in reached.items() if at != places[p]})
         return applied
 
 
@@ -141,6 +155,7 @@ class _Partition:
     partition: int
     place: Place
     terms: TermFilter
+    outbox: Outbox
 
     async def apply(
         self, records: Sequence[KafkaRecord], held: Iterable[UUID], *, careful: bool
@@ -184,9 +199,9 @@ class _Partition:
         turn = self.turn
         handled = [recorded for recorded in events if type(recorded.event) in turn.view.handles]
         if careful:
-            return await apply_each(turn.connection, turn.view, turn.generation.schema, handled)
+            return await apply_each(turn.connection, turn.view, turn.generation.schema, handled, self.outbox)
         if handled:
-            await turn.view.apply(turn.connection, turn.generation.schema, handled)
+            self.outbox.add(await turn.view.apply(turn.connection, turn.generation.schema, handled))
         return {}
 
 

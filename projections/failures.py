@@ -3,6 +3,7 @@
 import httpx
 import psycopg
 
+from projections.publishing import NotPublished
 from projections.view import EventFailed
 from schemas.registry import RegistryUnavailable
 from service.schema_lookup import SchemaWanted
@@ -26,6 +27,8 @@ def judge(error: Exception) -> Retry | Park | Stop:
     match error:
         case RegistryUnavailable() | httpx.HTTPError() | SchemaWanted():
             return Retry(str(error), "registry")
+        case NotPublished():
+            return Retry(str(error), "kafka")
         case Hole() | TooManyParked() | TableUnreadable():
             return Stop(str(error))
         case EventFailed():

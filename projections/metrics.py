@@ -51,6 +51,7 @@ class Metrics:
         self.deposed = self._counter("events_deposed", "Records of a deposed writer, dropped")
         self.unknown = self._counter("events_unknown", "Records of types that only a newer release knows", "type")
         self.parked = self._counter("events_parked", "Records set aside")
+        self.published = self._counter("events_published", "Public events that Kafka has acknowledged", "topic")
         self.retries = self._counter("retries", "Attempts that failed and were made again", "cause")
 
     def render(self) -> bytes:

@@ -48,7 +48,9 @@ class ParkedAnywhere:
         here, elsewhere = await self._where(selection)
         outcomes: list[Outcome] = []
         if here:
-            async with open_parking(self._settings, self._in_postgres) as parking:
+            wanted = {part.projection for part in here}
+            views = {name: view for name, view in self._in_postgres.items() if name in wanted}
+            async with open_parking(self._settings, views) as parking:
                 work: Any = {"redrive": parking.redrive, "discard": parking.discard}[what]
                 for part in here:
                     outcomes += await work(part, **how)

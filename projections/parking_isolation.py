@@ -14,6 +14,7 @@ from uuid import UUID
 from eventlog.recorded import Fact, KafkaRecord, Metadata, RecordedEvent, TermFilter, from_headers
 from projections.batches import fact_of, recorded_event
 from projections.parking import Failure, ToPark, is_park, order_of
+from projections.publishing import Outbox
 from projections.view import View
 from schemas.codec import Codec
 from schemas.events import WriterElected
@@ -57,9 +58,12 @@ def _read_each(
 
 
 async def apply_each(
-    connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent]
+    connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent], outbox: Outbox
 ) -> dict[UUID, Failure]:
-    """Apply what can be applied of `events`: of each order up to its first one that fails, which is returned."""
+    """Apply what can be applied of `events`: of each order up to its first one that fails, which is returned.
+
+    What is then to be published comes into the `outbox`.
+    """
     orders: dict[UUID, list[RecordedEvent]] = {}
     for recorded in events:
         orders.setdefault(order_id_of(recorded), []).append(recorded)
@@ -68,33 +72,35 @@ async def apply_each(
     while waiting:
         group = waiting.pop()
         together = sorted(chain.from_iterable(group), key=_offset)
-        if await attempt(connection, view, schema, together) is None:
+        if await attempt(connection, view, schema, together, outbox) is None:
             continue
         if len(group) > 1:
             half = len(group) // 2
             waiting += [group[half:], group[:half]]
-        elif failure := await apply_in_turn(connection, view, schema, together):
+        elif failure := await apply_in_turn(connection, view, schema, together, outbox):
             failures[order_id_of(together[0])] = failure
     return failures
 
 
 async def apply_in_turn(
-    connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent]
+    connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent], outbox: Outbox
 ) -> Failure | None:
     """Apply one order's `events` until one fails: that one, None when all are applied."""
     for recorded in events:
-        if error := await attempt(connection, view, schema, [recorded]):
+        if error := await attempt(connection, view, schema, [recorded], outbox):
             return Failure(recorded.position.offset, error)
     return None
 
 
-async def attempt(connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent]) -> Exception | None:
+async def attempt(
+    connection: Connection, view: View, schema: str, events: Sequence[RecordedEvent], outbox: Outbox
+) -> Exception | None:
     """Apply `events`, all or none of them; the error when they are the cause of it. Raises all others."""
     try:
         async with connection.transaction():
             # A view's staging tables are emptied at the end of a transaction, which may be several attempts away.
             await connection.execute("DISCARD TEMP")
-            await view.apply(connection, schema, events)
+            outbox.add(await view.apply(connection, schema, events))
     except Exception as error:
         if not is_park(error):
             raise

@@ -17,6 +17,7 @@ from projections.generations import Generation
 from projections.pages import Handler, Refused, body_of, problems
 from projections.parking_records import Held, NotParked, Selection, as_dict, select, select_parked
 from projections.parking_redrive import DiscardRefused, Outcome
+from projections.publishing import NotPublished
 from projections.table_worker import NotServed
 from service.database import Connection, connect
 
@@ -136,7 +137,7 @@ def _refusals(handler: Handler) -> Handler:
         except DiscardRefused as error:
             title = "To discard it would leave its order behind"
             raise Refused(409, "discard-refused", title, str(error)) from error
-        except (NotServed, TooLarge) as error:
+        except (NotServed, TooLarge, NotPublished) as error:
             raise Refused(503, "unavailable", "Not possible now", str(error)) from error
 
     return problems(answer)

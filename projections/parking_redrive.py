@@ -19,7 +19,8 @@ from projections.generations import Generation
 from projections.parking import Failure, is_park
 from projections.parking_isolation import apply_in_turn, attempt
 from projections.parking_records import Held, ParkedEvent, Selection, select_groups, select_held
-from projections.view import View
+from projections.publishing import Outbox, Publisher
+from projections.view import Publishes, View
 from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.publish import load_codec
@@ -61,24 +62,38 @@ async def open_parking(settings: Settings, views: dict[str, View]) -> "AsyncIter
     """What is parked of `views`, to be worked on. Raises NotRegistered, RegistryUnavailable, psycopg.Error."""
     schemas = SchemaLookup(Registry(settings.registry_url).schema)
     codec = await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix, lookup=schemas)
-    async with await connect(settings.postgres_url) as connection:
-        yield Parking(connection, codec, schemas, views)
+    topics = [topic for view in views.values() if isinstance(view, Publishes) for topic in view.publishes]
+    publisher = await Publisher.load(settings, topics) if topics else None
+    try:
+        async with await connect(settings.postgres_url) as connection:
+            yield Parking(connection, codec, schemas, views, publisher)
+    finally:
+        if publisher:
+            await publisher.close()
 
 
 class Parking:
-    """Parked events of `views`, worked on over one connection. For one task at a time."""
+    """Parked events of `views`, worked on over one connection, published by `publisher`. For one task at a time."""
 
-    def __init__(self, connection: Connection, codec: Codec, schemas: SchemaLookup, views: dict[str, View]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        codec: Codec,
+        schemas: SchemaLookup,
+        views: dict[str, View],
+        publisher: Publisher | None = None,
+    ) -> None:
         self._connection = connection
         self._codec = codec
         self._schemas = schemas
         self._views = views
+        self._publisher = publisher
 
     async def redrive(self, selection: Selection, *, dry_run: bool = False) -> list[Outcome]:
         """Apply what is parked of `selection`, each order in sequence, as far as it goes.
 
         Of a position: its order's events up to that one. A `dry_run` does all of it, and takes it back. Raises
-        NotParked, psycopg.Error, RegistryUnavailable; orders that were done before stay done.
+        NotParked, psycopg.Error, RegistryUnavailable, NotPublished; orders that were done before stay done.
         """
         until = selection.position.offset if selection.position else None
         outcomes = []
@@ -103,11 +118,13 @@ class Parking:
         async with self._connection.transaction():
             rows = await self._lock(held)
             chosen = [row for row in rows if until is None or row.offset <= until]
-            failure = await self._apply(held, chosen, partly=True)
+            outbox = Outbox(self._publisher)
+            failure = await self._apply(held, chosen, outbox, partly=True)
             done = [row for row in chosen if failure is None or row.offset < failure.offset]
             await settle(self._connection, held, "redriven", done, failure)
             if dry_run:
                 raise psycopg.Rollback
+            await outbox.send(self._connection)
         return Outcome(held, len(done), 0, len(rows) - len(done), failure.reason if failure else None)
 
     async def _discard(self, held: Held, at: int | None, force: bool, dry_run: bool) -> Outcome:
@@ -115,13 +132,15 @@ class Parking:
             rows = await self._lock(held)
             given_up = [row for row in rows if at is None or row.offset == at]
             behind = [row for row in rows if row not in given_up]
-            failure = await self._apply(held, behind, partly=False)
+            outbox = Outbox(self._publisher)
+            failure = await self._apply(held, behind, outbox, partly=False)
             if not force and (why := still_needed(held, given_up, behind, failure)):
                 raise DiscardRefused(f"{why}; --force discards it all the same")
             await settle(self._connection, held, "discarded", given_up, failure)
             await settle(self._connection, held, "redriven", [] if failure else behind, None)
             if dry_run:
                 raise psycopg.Rollback
+            await outbox.send(self._connection)
         left = len(behind) if failure else 0
         return Outcome(held, len(behind) - left, len(given_up), left, failure.reason if failure else None)
 
@@ -141,19 +160,22 @@ class Parking:
                 f"generation {held.generation} of {held.projection} was made by {made} of its code, not ours"
             )
 
-    async def _apply(self, held: Held, rows: Sequence[ParkedEvent], *, partly: bool) -> Failure | None:
-        """Apply the events of `rows`, or, if `partly`, those before the first that fails, which is returned."""
+    async def _apply(self, held: Held, rows: Sequence[ParkedEvent], outbox: Outbox, *, partly: bool) -> Failure | None:
+        """Apply the events of `rows`, or, if `partly`, those before the first that fails, which is returned.
+
+        What is then to be published comes into the `outbox`.
+        """
         view, schema = self._views[held.projection], _generation(held).schema
         events, unreadable = self._read(rows)
         handled = [recorded for recorded in events if type(recorded.event) in view.handles]
         if not handled or (unreadable and not partly):
             return unreadable
-        error = await attempt(self._connection, view, schema, handled)
+        error = await attempt(self._connection, view, schema, handled, outbox)
         if error is None:
             return unreadable
         if not partly:
             return Failure(handled[0].position.offset, error)
-        return await apply_in_turn(self._connection, view, schema, handled) or unreadable
+        return await apply_in_turn(self._connection, view, schema, handled, outbox) or unreadable
 
     def _read(self, rows: Sequence[ParkedEvent]) -> tuple[list[RecordedEvent], Failure | None]:
         """The events of `rows` up to the first that cannot be read, and that one."""

@@ -17,7 +17,7 @@ from schemas.codec import Codec
 # Records that are decoded in one go: about a millisecond, for which an answer of Postgres may lie there.
 _SLICE = 100
 # Records that may wait, apart from the last batch: more make no batch cheaper, and all are in memory twice.
-_MOST = 8_000
+MOST_RECORDS = 8_000
 
 
 class DecodedRecord(Struct, gc=False):
@@ -34,7 +34,9 @@ class DecodedRecord(Struct, gc=False):
 class Round:
     """Batches of Faust's that are to be applied together: `events`, and by partition their `records`."""
 
-    def __init__(self, events: Sequence[Any] = ()) -> None:
+    def __init__(self, events: Sequence[Any] = (), most: int = MOST_RECORDS) -> None:
+        """Of `events`; what it `takes` after them ends at `most` records."""
+        self._most = most
         self.events: list[Any] = []
         self._records: dict[int, list[KafkaRecord]] = {}
         for event in events:
@@ -52,7 +54,7 @@ class Round:
         """
         known = self._records.get(event.message.partition)
         follows = not known or event.message.value[0].offset == known[-1].offset + 1
-        return follows and sum(map(len, self._records.values())) < _MOST
+        return follows and sum(map(len, self._records.values())) < self._most
 
     def add(self, event: Any) -> None:
         """Add a batch that it `takes`."""
@@ -60,9 +62,14 @@ class Round:
         self._records.setdefault(event.message.partition, []).extend(event.message.value)
 
 
-async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGenerator[Round, None]:
-    """Yield Faust's `batches`, decoded: each time all that came while the ones before were with the caller."""
-    coming, came, taken = Round(), asyncio.Event(), asyncio.Event()
+async def decoded_ahead(
+    batches: AsyncIterator[Any], codec: Codec, most: int = MOST_RECORDS
+) -> AsyncGenerator[Round, None]:
+    """Yield Faust's `batches`, decoded: each time all that came while the ones before were with the caller.
+
+    A round is full from `most` records on.
+    """
+    coming, came, taken = Round(most=most), asyncio.Event(), asyncio.Event()
 
     async def gather() -> None:
         try:
@@ -81,7 +88,7 @@ async def decoded_ahead(batches: AsyncIterator[Any], codec: Codec) -> AsyncGener
         while not gathering.done() or coming.events:
             await came.wait()
             came.clear()
-            ready, coming = coming, Round()
+            ready, coming = coming, Round(most=most)
             taken.set()
             if ready.events:
                 yield ready

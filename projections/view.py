@@ -6,8 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import MetaData
 
+from eventlog.messages import Message
 from eventlog.positions import Position
 from eventlog.recorded import RecordedEvent
+from schemas.topics import Topic
 from service.database import Connection
 
 
@@ -30,13 +32,26 @@ class View(Protocol):
     handles: frozenset[type]
     metadata: MetaData
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[RecordedEvent]) -> None:
+    async def apply(
+        self, connection: Connection, schema: str, events: Sequence[RecordedEvent]
+    ) -> Sequence[Message] | None:
         """Fold `events` of one partition, in order, into the tables of `schema`, within the caller's transaction.
 
         Raises EventFailed at an event that does not follow what the tables hold; whatever it raises, it may be called
         again within the same transaction, with some of the events, after a savepoint from before it. Temporary
-        tables are dropped in between.
+        tables are dropped in between. It does nothing outside of Postgres: what there is to publish, a view that
+        Publishes returns.
         """
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A view that tells the world, on `publishes`, what came of its events. What is out cannot be made anew.
+
+    So it has one generation for good, and nothing rebuilds it.
+    """
+
+    publishes: tuple[Topic, ...]
 
 
 @runtime_checkable

@@ -20,7 +20,8 @@ from projections.failures import judge
 from projections.generations import Generation
 from projections.metrics import Metrics
 from projections.parking import count_held
-from projections.read_ahead import Round, decoded_ahead
+from projections.publishing import MOST_PUBLISHED, Publisher
+from projections.read_ahead import MOST_RECORDS, Round, decoded_ahead
 from projections.starting import PositionRefused, start_offsets
 from projections.view import View
 from schemas.codec import Codec
@@ -175,7 +176,7 @@ class Worker(ABC):
 class ViewWorker(Worker):
     """The worker of a view in Postgres, where rows and position change in one transaction.
 
-    `on_parked` is called after events were set aside.
+    `on_parked` is called after events were set aside. A view that Publishes needs a `publisher`, which is closed here.
     """
 
     def __init__(
@@ -187,8 +188,10 @@ class ViewWorker(Worker):
         generation: Generation,
         metrics: Metrics,
         on_parked: Callable[[], None],
+        publisher: Publisher | None = None,
     ) -> None:
         super().__init__(settings, schemas, metrics)
+        self._publisher = publisher
         self._database = Database(settings.postgres_url)
         self._codec = codec
         self._view = view
@@ -197,13 +200,15 @@ class ViewWorker(Worker):
 
     def rounds(self, stream: Any) -> AsyncGenerator[Round, None]:
         """See Worker. What comes while Postgres takes a round is decoded, and is the next one."""
-        return decoded_ahead(stream.noack().events(), self._codec)
+        most = MOST_PUBLISHED if self._publisher else MOST_RECORDS
+        return decoded_ahead(stream.noack().events(), self._codec, most)
 
     async def apply_once(self, records: Mapping[int, Sequence[KafkaRecord]]) -> Mapping[int, Applied]:
         """See Worker."""
         most = self.settings.max_parked_orders
         async with self._database.connection() as connection:
-            applied = await apply_batches(connection, self._view, self._generation, self._codec, records, most)
+            to = (connection, self._view, self._generation, self._codec)
+            applied = await apply_batches(*to, records, most, self._publisher)
         for partition, one in applied.items():
             if one.parked:
                 log.error("events_parked", partition=partition, count=one.parked, reason=one.reason)
@@ -220,6 +225,8 @@ class ViewWorker(Worker):
     async def close(self) -> None:
         """See Worker."""
         await self._database.close()
+        if self._publisher:
+            await self._publisher.close()
 
 
 def up_to(ends: Mapping[int, int], records: Mapping[int, Sequence[KafkaRecord]]) -> dict[int, Sequence[KafkaRecord]]:

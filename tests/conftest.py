@@ -40,6 +40,7 @@ def settings_for(endpoints: Endpoints, data_dir: Path, name: str) -> Settings:
         query_api_port=0,
         worker_port=0,
         sales_worker_port=0,
+        public_worker_port=0,
         data_dir=data_dir,
     )
 

@@ -22,7 +22,7 @@ from cli.rebuild.showing import Shown
 from eventlog.positions import parse_positions
 from eventlog.reader import log_ends, offsets_at
 from local_stack.services import environment_of, orderlog
-from projections.catalogue import VIEWS
+from projections.catalogue import REBUILDABLE, refuse_published
 from projections.rebuild import verbs
 from projections.rebuild.building import Built
 from projections.rebuild.one_order import Remake
@@ -44,9 +44,10 @@ class Doing:
     def __init__(
         self, view: str | None, jobs: int | None, *, accept_parked: bool, partitions: bool, as_json: bool
     ) -> None:
-        if view is not None and view not in VIEWS:
-            raise BadInput(f"there is no view {view!r}; there is: {', '.join(VIEWS)}")
-        self._views: list[AnyView] = [VIEWS[view]] if view else list(VIEWS.values())
+        refuse_published(view)
+        if view is not None and view not in REBUILDABLE:
+            raise BadInput(f"there is no view {view!r}; there is: {', '.join(REBUILDABLE)}")
+        self._views: list[AnyView] = [REBUILDABLE[view]] if view else list(REBUILDABLE.values())
         self._settings = settings.of_running_stack()
         self._jobs = jobs or os.cpu_count() or 1
         self._accept_parked = accept_parked

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eventlog.identity import read_identity
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
+from projections.catalogue import refuse_published
 from projections.verifying.log_events import Decoder
 from projections.verifying.orders import verifying_orders
 from projections.verifying.report import Report, Source, Verification
@@ -33,6 +34,7 @@ class Progress:
 
 def views_named(name: str | None) -> Sequence[str]:
     """The view called `name`, or all. Raises BadInput."""
+    refuse_published(name)
     if name is not None and name not in VERIFIED:
         raise BadInput(f"there is no view {name!r} that can be verified; there is: {', '.join(VERIFIED)}")
     return list(VERIFIED) if name is None else [name]

@@ -59,6 +59,8 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("log", "tail", "--order", "42"), {}, "'--order': Input should be a valid UUID"),
         (("demo", "--orders-per-second", "0"), {}, "orders-per-second"),
         (("verify", "dinner"), {}, "there is: orders, sales"),
+        (("verify", "public"), {}, "public events are told once"),
+        (("project", "public", "--generation", "7"), {}, "public events are told once"),
         (("log", "restore", "/nowhere"), {}, "there is no backup in /nowhere"),
         (("dlq", "redrive"), {}, "say which parked events: one position (partition:offset), one order, or all"),
         (("dlq", "redrive", "3:1", "--all"), {}, "say which parked events"),

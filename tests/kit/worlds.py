@@ -25,14 +25,19 @@ from local_stack.server import Server
 from local_stack.services import environment_of, orderlog
 from schemas.codec import Codec
 from schemas.publish import load_codec
+from schemas.topics import CATALOGUE, PUBLIC
 
 _READY_S = 60.0
 _POLL_S = 0.02
 
 
-async def prepare(settings: Settings) -> Codec:
-    """Create the world's topics, register its schemas, migrate its database; the codec to write events with."""
-    await preparing.prepare(settings)
+async def prepare(settings: Settings, *, public: bool = False) -> Codec:
+    """Create the world's topics, register its schemas, migrate its database; the codec to write events with.
+
+    Only a `public` world has the topics of public events: they are ten times as many partitions as the others.
+    """
+    topics = CATALOGUE if public else [topic for topic in CATALOGUE if topic not in PUBLIC]
+    await preparing.prepare(settings, topics)
     return await asyncio.to_thread(load_codec, settings.registry_url, settings.topic_prefix)
 
 

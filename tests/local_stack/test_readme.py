@@ -58,7 +58,7 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     assert [event["version"] for event in json.loads(answered(events))["events"]] == [1, 2, 3]
     assert json.loads(answered(before)) == order
     assert json.loads(answered(customer))["totals"][0]["revenue"] == 998
-    view, _ = json.loads(answered(positions))["projections"]
+    view, *_ = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
     assert set(json.loads(answered(revenue))) == {"by", "revenue"}
     (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

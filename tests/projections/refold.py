@@ -71,14 +71,14 @@ def view(settings: Settings) -> dict[str, dict[str, Any]]:
     return {row.pop("order_id"): row for row in rows}
 
 
-def next_offsets(settings: Settings) -> Mapping[int, int]:
-    """The live view's position in each partition; empty while there is none."""
+def next_offsets(settings: Settings, projection: str | None = None) -> Mapping[int, int]:
+    """The live view's position in each partition; empty while there is none. Of several views, name one."""
     query = """
         SELECT partition, next_offset FROM orderlog.checkpoints JOIN orderlog.generations USING (projection, generation)
-        WHERE state = 'live'
+        WHERE state = 'live' AND (%s::text IS NULL OR projection = %s)
     """
     with psycopg.connect(settings.postgres_url) as connection:
-        return dict(connection.execute(query).fetchall())
+        return dict(connection.execute(query, [projection, projection]).fetchall())
 
 
 def _shown(state: OrderState) -> dict[str, Any]:

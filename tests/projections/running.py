@@ -37,10 +37,10 @@ async def append(writer: LogWriter, orders: int, seed: int = 1) -> None:
     await writer.append([event for _ in range(orders) for event in history(random)])
 
 
-async def caught_up(settings: Settings, worker: Worker) -> None:
+async def caught_up(settings: Settings, worker: Worker, projection: str | None = None) -> None:
     ends = await log_ends(settings.kafka_bootstrap, settings.topic("order.events"))
     wanted = {partition: end for partition, end in ends.items() if end}
-    await eventually(lambda: next_offsets(settings) == wanted, worker)
+    await eventually(lambda: next_offsets(settings, projection) == wanted, worker)
 
 
 async def url_of(worker: Worker) -> str:
@@ -72,7 +72,7 @@ async def metrics(url: str) -> dict[str, float]:
     for line in text.splitlines():
         if line.startswith("orderlog_projection_"):
             name, _, value = line.removeprefix("orderlog_projection_").rpartition(" ")
-            for common in ('generation="1"', 'projection="orders"', 'projection="sales"'):
+            for common in ('generation="1"', 'projection="orders"', 'projection="sales"', 'projection="public"'):
                 name = name.replace(f",{common}", "").replace(f"{common},", "").replace(common, "")
             found[name.removesuffix("{}")] = float(value)
     return found

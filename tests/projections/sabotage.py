@@ -76,6 +76,43 @@ parking_table_redrive.settle = die
 """,
 }
 """{where a sales worker ends itself with SIGKILL, as soon as it parks or redrives: what makes it so}."""
+_PUBLISHER = """
+import os, signal
+from projections import publishing
+from projections.publishing import Outbox, Publisher
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+send, publish = Outbox.send, Publisher.send
+"""
+PUBLISHING_DEATHS = {
+    "before anything is sent": """
+Publisher.send = die
+""",
+    "once some is acknowledged": """
+async def send_half_and_die(self, drafts, meanwhile):
+    await publish(self, drafts[: (len(drafts) + 1) // 2], meanwhile)
+    die()
+Publisher.send = send_half_and_die
+""",
+    "once all is acknowledged": """
+async def send_and_die(self, connection):
+    await send(self, connection)
+    if self._drafts:
+        die()
+Outbox.send = send_and_die
+""",
+}
+"""{where a worker of the public events ends itself with SIGKILL: what makes it so}."""
+_SUSPENDED_WHILE_PUBLISHING = """
+asleep = []
+class Producer(publishing.Producer):
+    def flush(self, timeout):
+        if not asleep:
+            asleep.append(True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().flush(timeout)
+publishing.Producer = Producer
+"""
 _RUN = """
 import sys
 from cli.main import main
@@ -91,9 +128,19 @@ class SabotagedWorker(Worker):
         self._command = [sys.executable, "-c", change + _RUN, "project", projection]
 
 
-def worker_in_another_group(settings: Settings, log_file: Path) -> Worker:
+def worker_in_another_group(settings: Settings, log_file: Path, projection: str = "orders") -> Worker:
     """It reads every partition, whoever else does."""
-    return SabotagedWorker(settings, log_file, _OTHER_GROUP)
+    return SabotagedWorker(settings, log_file, _OTHER_GROUP, projection)
+
+
+def publisher_that_dies(settings: Settings, log_file: Path, where: str) -> Worker:
+    """It kills itself at one of PUBLISHING_DEATHS."""
+    return SabotagedWorker(settings, log_file, _PUBLISHER + PUBLISHING_DEATHS[where], "public")
+
+
+def publisher_that_suspends_itself(settings: Settings, log_file: Path) -> Worker:
+    """It is suspended while it publishes for the first time; what it was about to send is sent when it wakes up."""
+    return SabotagedWorker(settings, log_file, _PUBLISHER + _SUSPENDED_WHILE_PUBLISHING, "public")
 
 
 def worker_that_gets_no_events(settings: Settings, log_file: Path) -> Worker:

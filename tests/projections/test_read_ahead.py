@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from projections import read_ahead
 from projections.read_ahead import DecodedRecord, decode, decoded_ahead
 from tests.kit.codec import local_codec
 from tests.projections.histories import placed
@@ -56,11 +55,10 @@ async def test_what_comes_while_the_caller_works_is_decoded_and_taken_together()
         assert taken == list(range(10))
 
 
-async def test_no_more_is_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_ahead, "_MOST", 10)
+async def test_no_more_is_taken_than_there_is_room_for() -> None:
     made = [batch(0, log_from(offset, 5)) for offset in range(0, 50, 5)]
     sizes = []
-    async for one in decoded_ahead(given(made), CODEC):
+    async for one in decoded_ahead(given(made), CODEC, most=10):
         sizes.append(len(one.records[0]))
         for _ in range(20):
             await asyncio.sleep(0)

@@ -79,6 +79,8 @@ def test_one_earlier_generation_is_kept_for_a_time() -> None:
         (("--all", "--rollback"), "--rollback is for one view"),
         (("orders", "--cancel", "--watch"), "--cancel and --watch do not go together"),
         (("invoices",), "there is no view 'invoices'; there is: orders, sales"),
+        (("public",), "public events are told once: what public has told is out, and is neither rebuilt nor verified"),
+        (("public", "--rollback"), "public events are told once"),
         (("orders", "--jobs", "0"), "--jobs': Input should be greater than or equal to 1"),
         (("orders", "--order", "x"), "Input should be a valid UUID"),
         (("sales", "--as-of", "0:1"), "--as-of is for views in Postgres"),
