@@ -16,6 +16,7 @@ from rich.table import Table
 from eventlog.settings import Settings
 from local_stack.services import SERVICES
 from local_stack.shop import order_body
+from local_stack.stockroom import Stockroom
 from local_stack.traffic import Tally, Traffic
 
 _EVERY_S = 1.0
@@ -35,11 +36,14 @@ async def run(settings: Settings, orders_per_second: float, tend: Callable[[], N
     """Send traffic and show what becomes of it until cancelled; `tend` is called every second."""
     urls = {service.name: service.part(settings).url for service in SERVICES}
     command_url, query_url = urls["command-api"], urls["query-api"]
-    traffic = Traffic(command_url, orders_per_second, Random())
+    traffic = Traffic(command_url, query_url, orders_per_second, Random())
+    stockroom = Stockroom(urls["subscriber-inventory"])
+    await stockroom.open()
     yours = await traffic.place(_order_of_yours(uuid4(), {"TEA-EARL-GREY-100": 2}))
     _invite(console, urls, yours)
     async with asyncio.TaskGroup() as group, httpx.AsyncClient(base_url=query_url, timeout=5) as client:
         group.create_task(traffic.run())
+        group.create_task(stockroom.run())
         if console.is_terminal:
             await _show(client, traffic.tally, tend, console)
         await _print(client, traffic.tally, tend, console)
@@ -117,9 +121,10 @@ def _invite(console: Console, urls: Mapping[str, str], yours: UUID) -> None:
         f"query API    {query_url}/docs",
         f"positions    {query_url}/positions",
         f"sales        {query_url}/stats/revenue?by=minute",
+        f"stock        {urls['subscriber-inventory']}/stock",
         f"mailbox      {urls['mailbox']}",
         "",
-        "Place an order, list yours, and ask for what an open order refuses:",
+        "Place an order, list yours, see it confirmed and its mail come, and ask for what it refuses until it is paid:",
         "",
         f"curl -s {command_url}/orders {as_json} '{json.dumps(body)}'",
         f"curl -s '{query_url}/orders?customer_id=you'",

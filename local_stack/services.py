@@ -48,6 +48,8 @@ SERVICES = (
     Service("projection-sales", ("project", "sales"), "worker_host", "sales_worker_port"),
     Service("projection-public", ("project", "public"), "worker_host", "public_worker_port"),
     Service("query-api", ("serve", "query-api"), "query_api_host", "query_api_port"),
+    Service("subscriber-inventory", ("subscribe", "inventory"), "subscriber_host", "inventory_port"),
+    Service("subscriber-order-process", ("subscribe", "order_process"), "subscriber_host", "order_process_port"),
     Service("mailbox", ("serve", "mailbox"), "mailbox_host", "mailbox_port", {"mailbox-smtp": "mailbox_smtp_port"}),
     Service("subscriber-email", ("subscribe", "email"), "subscriber_host", "email_port"),
 )

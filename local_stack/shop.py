@@ -4,12 +4,12 @@ Pure: what is drawn from `random` decides all, so a seed gives the same shop aga
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
-_GOODS = {
+GOODS = {
     "TEA-EARL-GREY-100": 499,
     "TEA-ASSAM-100": 459,
     "TEA-DARJEELING-50": 899,
@@ -38,13 +38,17 @@ _CUSTOMERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of the shop to the command API; `path` is below /orders. `pause_s` is what passes before it."""
+    """One request of the shop to the command API; `path` is below /orders. `pause_s` is what passes before it.
+
+    `decides` are those that confirm or reject an order: where an order process manager does that, it is waited for.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     if_match: str | None = None
     pause_s: float = 0.0
+    decides: bool = False
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class _Basket:
 
     @property
     def total(self) -> int:
-        return sum(quantity * _GOODS[sku] for sku, quantity in self.quantities.items())
+        return sum(quantity * GOODS[sku] for sku, quantity in self.quantities.items())
 
 
 def life(random: Random, pace_s: float) -> Iterator[Call]:
@@ -62,7 +66,7 @@ def life(random: Random, pace_s: float) -> Iterator[Call]:
     basket = _Basket(UUID(int=random.getrandbits(128), version=4))
     yield _place(random, basket)
     for call in (*_changes(random, basket), *_ending(random, basket), *_mistake(random, basket)):
-        yield Call(call.method, call.path, call.body, call.if_match, random.expovariate(1 / pace_s))
+        yield replace(call, pause_s=random.expovariate(1 / pace_s))
 
 
 def order_body(random: Random, order_id: UUID, quantities: Mapping[str, int]) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def order_body(random: Random, order_id: UUID, quantities: Mapping[str, int]) ->
         "customer_id": f"customer-{number}",
         "email": f"{name.lower()}.{number}@example.com",
         "currency": "GBP" if country == "GB" else "EUR",
-        "lines": [{"sku": sku, "quantity": q, "unit_price": _GOODS[sku]} for sku, q in quantities.items()],
+        "lines": [{"sku": sku, "quantity": q, "unit_price": GOODS[sku]} for sku, q in quantities.items()],
         "shipping_address": {
             "name": f"{name} {surname}",
             "street": street,
@@ -89,7 +93,7 @@ def order_body(random: Random, order_id: UUID, quantities: Mapping[str, int]) ->
 
 
 def _place(random: Random, basket: _Basket) -> Call:
-    for sku in random.sample(sorted(_GOODS), random.choice((1, 1, 2, 2, 3, 5))):
+    for sku in random.sample(sorted(GOODS), random.choice((1, 1, 2, 2, 3, 5))):
         basket.quantities[sku] = random.choice((1, 1, 1, 2, 3, 6))
     body = order_body(random, basket.order_id, basket.quantities)
     if random.random() < 0.01:
@@ -103,10 +107,10 @@ def _changes(random: Random, basket: _Basket) -> Iterator[Call]:
         sku = random.choice(sorted(basket.quantities))
         basket.quantities[sku] += 1
         yield Call("PATCH", f"{path}/lines/{sku}", {"quantity": basket.quantities[sku]})
-    if random.random() < 0.15 and (left := sorted(set(_GOODS) - set(basket.quantities))):
+    if random.random() < 0.15 and (left := sorted(set(GOODS) - set(basket.quantities))):
         sku = random.choice(left)
         basket.quantities[sku] = 1
-        yield Call("POST", f"{path}/lines", {"sku": sku, "quantity": 1, "unit_price": _GOODS[sku]})
+        yield Call("POST", f"{path}/lines", {"sku": sku, "quantity": 1, "unit_price": GOODS[sku]})
     if random.random() < 0.1 and len(basket.quantities) > 1:
         sku = random.choice(sorted(basket.quantities))
         del basket.quantities[sku]
@@ -118,9 +122,9 @@ def _ending(random: Random, basket: _Basket) -> Iterator[Call]:
     if fate < 0.06:
         yield Call("POST", f"{path}/cancel", {"reason": random.choice(("changed my mind", "found it cheaper"))})
     elif fate < 0.09:
-        yield Call("POST", f"{path}/reject", {"reason": "out of stock"})
+        yield Call("POST", f"{path}/reject", {"reason": "out of stock"}, decides=True)
     elif fate < 0.95:
-        yield Call("POST", f"{path}/confirm")
+        yield Call("POST", f"{path}/confirm", decides=True)
         yield Call("POST", f"{path}/payments", _payment(random, basket))
         yield Call("POST", f"{path}/ship", _shipment(random, basket))
         yield Call("POST", f"{path}/deliver")

@@ -13,6 +13,8 @@ from local_stack.shop import Call, life
 
 _PACE_S = 1.5
 _ORDERS_AT_ONCE = 1_000
+_LOOK_EVERY_S = 0.25
+_LOOKS = 240
 
 
 class _NotAnswered(Exception):
@@ -34,11 +36,12 @@ class Tally:
 
 
 class Traffic:
-    """Sends orders to a command API at a given rate until cancelled."""
+    """Sends orders to a command API at a given rate until cancelled; the query API tells what became of them."""
 
-    def __init__(self, url: str, orders_per_second: float, random: Random) -> None:
+    def __init__(self, command_url: str, query_url: str, orders_per_second: float, random: Random) -> None:
         self.tally = Tally()
-        self._url = url
+        self._url = command_url
+        self._query_url = query_url
         self._rate = orders_per_second
         self._random = random
 
@@ -48,11 +51,12 @@ class Traffic:
         limits = httpx.Limits(max_connections=64)
         async with (
             httpx.AsyncClient(base_url=self._url, limits=limits, timeout=30) as client,
+            httpx.AsyncClient(base_url=self._query_url, limits=limits, timeout=30) as queries,
             asyncio.TaskGroup() as group,
         ):
             while True:
                 await room.acquire()
-                group.create_task(self._live(client)).add_done_callback(lambda _: room.release())
+                group.create_task(self._live(client, queries)).add_done_callback(lambda _: room.release())
                 await asyncio.sleep(1 / self._rate)
 
     async def place(self, body: dict[str, object]) -> UUID:
@@ -61,9 +65,13 @@ class Traffic:
             answer = await self._answered(client, Call("POST", "", body))
         return UUID(answer.raise_for_status().json()["order_id"])
 
-    async def _live(self, client: httpx.AsyncClient) -> None:
+    async def _live(self, client: httpx.AsyncClient, queries: httpx.AsyncClient) -> None:
         for call in life(Random(self._random.random()), _PACE_S):
             await asyncio.sleep(call.pause_s)
+            if call.decides:
+                if await _decided(queries, call) != "confirmed":
+                    return
+                continue
             answer = await self._answered(client, call)
             if answer.is_success:
                 self.tally.accepted += 1
@@ -84,3 +92,18 @@ class Traffic:
                 if answer.status_code >= 500:
                     raise _NotAnswered
         return answer
+
+
+async def _decided(queries: httpx.AsyncClient, call: Call) -> str:
+    """The order's status once it is open no more; "open" when that takes too long."""
+    order_id = call.path.split("/")[1]
+    for _ in range(_LOOKS):
+        try:
+            answer = await queries.get(f"/orders/{order_id}")
+        except httpx.TransportError:
+            continue
+        finally:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        if answer.is_success and (status := str(answer.json()["status"])) != "open":
+            return status
+    return "open"

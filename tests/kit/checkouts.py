@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from eventlog.settings import Settings
 from local_stack.services import orderlog
 
 START_S = 180
@@ -20,8 +21,8 @@ class Checkout:
         self.folder = folder
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("ORDERLOG_")}
         # Not the well-known ports: something else may have them on the machine that tests this.
-        services = ("COMMAND_API", "QUERY_API", "WORKER", "SALES_WORKER", "EMAIL", "MAILBOX", "MAILBOX_SMTP")
-        ports = {f"ORDERLOG_{name}_PORT": "0" for name in services}
+        ports = {f"ORDERLOG_{name.upper()}": "0" for name in Settings.model_fields if name.endswith("_port")}
+        del ports["ORDERLOG_SMTP_PORT"]  # of a server that is not ours
         self._environment |= {**ports, "ORDERLOG_PARTITIONS": "3"}
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
