@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Self
 
@@ -31,12 +32,10 @@ MOST_PUBLISHED = 1_000
 _KNOWN_FOR_S = 3_600.0
 _LOOK_EVERY_S = 1.0  # far below the 5 s after which Postgres ends an idle transaction
 
-
 _log = logging.getLogger("librdkafka")
 # What calls of its producer raise. A fatal error is raised out of whichever call hears of it; a delivery report that is
 # told in that same call is called with the exception set, of which CPython makes a SystemError.
 _FROM_LIBRDKAFKA = (KafkaException, SystemError, BufferError)
-
 
 Count = Callable[[str, int], None]
 """Is told how many messages were acknowledged, by topic."""
@@ -70,6 +69,8 @@ class Publisher:
         # When each (topic, partition) last took something of this producer.
         self._known: dict[tuple[str, int], float] = {}
         self._one_at_a_time = asyncio.Lock()
+        # One, so that a producer is not ended while a call that nobody waits for any more is still at it.
+        self._thread = ThreadPoolExecutor(1, "publisher")
         self._said = ""
 
     @classmethod
@@ -132,7 +133,7 @@ class Publisher:
             producer.produce(name, value, key, partition, on_delivery=sending.told, headers=headers)
         left, since = sending.left, time.monotonic()
         while sending.left:
-            await asyncio.to_thread(producer.flush, _LOOK_EVERY_S)
+            await self._in_thread(producer.flush, _LOOK_EVERY_S)
             if sending.error:
                 raise KafkaException(sending.error)
             if sending.left < left:
@@ -171,7 +172,10 @@ class Publisher:
         producer, self._producer = self._producer, None
         self._known.clear()
         if producer is not None:
-            await asyncio.to_thread(_end, producer)
+            await self._in_thread(_end, producer)
+
+    async def _in_thread(self, call: Callable[..., object], *args: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
 
 class _Sending:
