@@ -4,7 +4,6 @@ A crash in between publishes the same events once more, with the same ids. See d
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -32,7 +31,6 @@ MOST_PUBLISHED = 1_000
 _KNOWN_FOR_S = 3_600.0
 _LOOK_EVERY_S = 1.0  # far below the 5 s after which Postgres ends an idle transaction
 
-_log = logging.getLogger("librdkafka")
 # What calls of its producer raise. A fatal error is raised out of whichever call hears of it; a delivery report that is
 # told in that same call is called with the exception set, of which CPython makes a SystemError.
 _FROM_LIBRDKAFKA = (KafkaException, SystemError, BufferError)
@@ -160,7 +158,6 @@ class Publisher:
                 "linger.ms": 0,
                 "error_cb": self._note,
                 "log_level": 0,
-                "logger": _log,
             }
         )
 
@@ -225,6 +222,8 @@ def _end(producer: Producer) -> None:
 
 
 def _told_by(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error, SystemError) else error
-    said = cause.args[0] if isinstance(cause, KafkaException) else cause
+    first = error
+    while isinstance(first, SystemError) and first.__context__:
+        first = first.__context__
+    said = first.args[0] if isinstance(first, KafkaException) else first
     return said.str() if isinstance(said, KafkaError) else str(said)
