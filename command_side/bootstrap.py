@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -14,8 +14,10 @@ from command_side.api.app import create_app
 from command_side.api.bulk import BulkLimits
 from command_side.api.forwarding import FORWARDED
 from command_side.election import Candidate
+from command_side.metrics import CommandMetrics
 from command_side.owners import Owners
 from command_side.ownership import Ownership
+from command_side.partition_writer import Phase
 from command_side.routing import Router
 from command_side.writers import Writers
 from eventlog import topic_admin
@@ -49,9 +51,11 @@ async def prepared_codec(settings: Settings) -> Codec:
 
 
 @asynccontextmanager
-async def running_router(settings: Settings, codec: Codec, advertised_url: str) -> AsyncIterator[Router]:
+async def running_router(
+    settings: Settings, codec: Codec, advertised_url: str, metrics: CommandMetrics | None = None
+) -> AsyncIterator[Router]:
     """The way to every partition's writer, this process standing for its share as soon as it is entered."""
-    topic = settings.topic(ORDER_EVENTS.name)
+    topic, metrics = settings.topic(ORDER_EVENTS.name), metrics or CommandMetrics()
     log_read = await read_identity(settings.kafka_bootstrap, topic)
     writer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     async with AsyncExitStack() as running:
@@ -60,17 +64,35 @@ async def running_router(settings: Settings, codec: Codec, advertised_url: str) 
         )
         folder = running.enter_context(own_folder(settings.data_dir / "orders"))
         log_id = f"{log_read.cluster_id}/{log_read.topic_id}"
-        candidate = Candidate(settings, client, codec, writer_id, advertised_url, log_id, folder)
+        candidate = Candidate(settings, client, codec, writer_id, advertised_url, log_id, folder, metrics)
         owners = await running.enter_async_context(Owners(settings, codec, log_id))
         writers = await running.enter_async_context(Writers(candidate, owners))
         ownership = await running.enter_async_context(Ownership(candidate, writers, owners))
-        yield Router(settings, writers, owners, ownership)
+        router = Router(settings, writers, owners, ownership, metrics)
+        metrics.exposition.before_scrape(lambda: _look(metrics, router, writers))
+        yield router
 
 
-def build_app(settings: Settings, codec: Codec, advertised_url: str) -> FastAPI:
+def _look(metrics: CommandMetrics, router: Router, writers: Writers) -> None:
+    metrics.in_flight.put(router.in_flight)
+    for status in router.status():
+        metrics.has_owner.put(not status.reason, partition=status.partition)
+    metrics.term.clear()
+    metrics.queued.clear()
+    for writer in writers:
+        if writer.phase is Phase.SERVING and writer.barrier:
+            metrics.term.put(writer.barrier.term, partition=writer.partition)
+            metrics.queued.put(writer.queued, partition=writer.partition)
+
+
+def build_app(settings: Settings, codec: Codec, advertised_url: str, metrics: CommandMetrics | None = None) -> FastAPI:
     """The command API that `settings` describe, reached by others at `advertised_url`."""
     bulk_limits = BulkLimits(settings.max_body_bytes, settings.max_bulk_commands)
-    return create_app(lambda: running_router(settings, codec, advertised_url), settings.max_body_bytes, bulk_limits)
+
+    def run_router() -> AbstractAsyncContextManager[Router]:
+        return running_router(settings, codec, advertised_url, metrics)
+
+    return create_app(run_router, settings.max_body_bytes, bulk_limits)
 
 
 def serve(settings: Settings) -> None:
@@ -80,7 +102,8 @@ def serve(settings: Settings) -> None:
     """
     listener = listen(settings.command_api_host, settings.command_api_port)
     codec = asyncio.run(prepared_codec(settings))
-    app = build_app(settings, codec, settings.advertised_url or _own_url(listener))
+    metrics = CommandMetrics()
+    app = build_app(settings, codec, settings.advertised_url or _own_url(listener), metrics)
     admission = Admission(
         app,
         at_once=settings.max_requests_at_once,
@@ -88,8 +111,22 @@ def serve(settings: Settings) -> None:
         most_waiting=settings.max_requests_waiting,
         exempt=FORWARDED,
         always=health.PATHS,
+        on_refusal=metrics.requests_refused.inc,
     )
-    run_app(admission, listener, "command-api", settings, before_stop=lambda: app.state.router.hand_over())
+
+    def look() -> None:
+        metrics.requests_inside.put(admission.inside)
+        metrics.requests_waiting.put(admission.waiting)
+
+    metrics.exposition.before_scrape(look)
+    run_app(
+        admission,
+        listener,
+        "command-api",
+        settings,
+        before_stop=lambda: app.state.router.hand_over(),
+        exposition=metrics.exposition,
+    )
 
 
 def _own_url(listener: socket.socket) -> str:

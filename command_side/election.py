@@ -6,12 +6,13 @@ writer decides on exactly the log up to its own barrier.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
+from command_side.metrics import CommandMetrics
 from command_side.order_store import OrderStore
 from command_side.partition_state import PartitionState
 from eventlog.fencing import Draft, Epoch, LogClient, advance
@@ -54,6 +55,7 @@ class Candidate:
     advertised_url: str
     log_id: str
     stores_dir: Path
+    metrics: CommandMetrics = field(default_factory=CommandMetrics)
 
 
 @dataclass(slots=True)

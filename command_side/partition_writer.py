@@ -5,6 +5,7 @@ standing ──barrier in the log──▶ serving ──append refused, outcome
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
@@ -51,6 +52,7 @@ class PartitionWriter:
 
     def __init__(self, candidate: Candidate, partition: int, changed: Callable[["PartitionWriter"], None]) -> None:
         self._candidate = candidate
+        self._metrics = candidate.metrics
         self.partition = partition
         self.phase = Phase.STANDING
         self.reason = "starting"
@@ -79,6 +81,11 @@ class PartitionWriter:
         self._arrived.set()
         return answer
 
+    @property
+    def queued(self) -> int:
+        """How many commands wait to be taken in hand."""
+        return len(self._queue)
+
     def look_again(self) -> None:
         """Have a serving writer read what the log holds after its own last record: another may have succeeded it."""
         self._to_look = True
@@ -91,6 +98,7 @@ class PartitionWriter:
                 mandate, state = await self._stand()
                 self.was_in_office, self.barrier = True, state.owner
                 self._enter(Phase.SERVING, "")
+                self._metrics.elections.inc()
                 self._log.info("elected", term=mandate.term, epoch=mandate.epoch.epoch, offset=state.next_offset)
                 await self._serve(mandate, state)
         except Deposed as deposed:
@@ -162,6 +170,7 @@ class PartitionWriter:
 
     def _step_down(self, cause: Exception, in_hand: Exception) -> None:
         self._log.warning("stepped_down", cause=repr(cause))
+        self._metrics.stepped_down(cause)
         self._enter(Phase.STANDING, f"being elected again after {type(cause).__name__}")
         self._refuse_waiting(in_hand)
 
@@ -192,6 +201,7 @@ class PartitionWriter:
             async with asyncio.timeout(self._candidate.settings.produce_deadline_s):
                 await self._make_durable(batch, mandate, state.next_offset)
             batch.commit()
+            self._metrics.batch_commands.observe(len(outcomes))
             decided, self._in_hand = self._in_hand[: len(outcomes)], self._in_hand[len(outcomes) :]
             for (_, _, answer), outcome in zip(decided, outcomes, strict=True):
                 _answer(answer, outcome)
@@ -220,9 +230,12 @@ class PartitionWriter:
         """
         client = self._candidate.client
         if batch.drafts:
+            began = time.perf_counter()
             found = await mandate.append(client, self.partition, batch.drafts)
+            self._metrics.append_duration.observe(time.perf_counter() - began)
             if found != expected:
                 raise LogMovedOn(f"expected offset {expected}, the log answered {found}")
+            self._metrics.events.inc(len(batch.drafts))
         elif (found := await client.end_offset(self.partition)) != expected:
             raise Fenced(f"partition {self.partition} ends at {found}, not at {expected}")
 

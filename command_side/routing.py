@@ -7,8 +7,10 @@ circles. One that was sent on to this process and is not written here is refused
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from command_side.metrics import CommandMetrics
 from command_side.outcomes import CommandRequest, NotServing, Outcome, Unanswered, Unavailable
 from command_side.owners import Owners
 from command_side.ownership import Ownership
@@ -37,12 +39,15 @@ class PartitionStatus:
 class Router:
     """Takes commands for every partition. At most `max_commands_in_flight` are under way at any time."""
 
-    def __init__(self, settings: Settings, writers: Writers, owners: Owners, ownership: Ownership) -> None:
+    def __init__(
+        self, settings: Settings, writers: Writers, owners: Owners, ownership: Ownership, metrics: CommandMetrics
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._writers = writers
         self._owners = owners
         self._ownership = ownership
-        self._in_flight = 0
+        self.in_flight = 0
         self._waits: dict[int, set[asyncio.Timeout]] = {}
         owners.subscribe(self._owner_changed)
 
@@ -53,17 +58,18 @@ class Router:
 
         Without `forward` it is not sent on. Raises Unavailable when it was not tried, Unanswered when nobody can tell.
         """
-        partition, deadline = self._take(request, within_s)
-        self._in_flight += 1
         try:
-            if writer := self._writers.serving(partition):
-                try:
-                    return await writer.submit(request, deadline)
-                except NotServing:
-                    pass  # it stepped down with nothing appended
-            return await self._find(partition, request, forward, deadline)
-        finally:
-            self._in_flight -= 1
+            partition, deadline = self._take(request, within_s)
+            self.in_flight += 1
+            try:
+                outcome = await self._submit(partition, request, forward, deadline)
+            finally:
+                self.in_flight -= 1
+        except BaseException as error:
+            self._metrics.ended(request, error)
+            raise
+        self._metrics.ended(request, outcome)
+        return outcome
 
     def enqueue(
         self, request: CommandRequest, forward: Forward[T] | None, within_s: float | None = None
@@ -72,25 +78,43 @@ class Router:
 
         Raises Unavailable; the future raises what `submit` does, and NotServing when the writer here stepped down.
         """
-        partition, deadline = self._take(request, within_s)
-        if writer := self._writers.serving(partition):
-            result: asyncio.Future[Any] = writer.submit(request, deadline)
-        else:
-            result = asyncio.create_task(self._find(partition, request, forward, deadline))
-        self._in_flight += 1
-        result.add_done_callback(self._landed)
+        try:
+            partition, deadline = self._take(request, within_s)
+            if writer := self._writers.serving(partition):
+                result: asyncio.Future[Any] = writer.submit(request, deadline)
+            else:
+                result = asyncio.create_task(self._find(partition, request, forward, deadline))
+        except Unavailable as error:
+            self._metrics.ended(request, error)
+            raise
+        self.in_flight += 1
+        result.add_done_callback(partial(self._landed, request))
         return result
+
+    async def _submit(
+        self, partition: int, request: CommandRequest, forward: Forward[T] | None, deadline: float
+    ) -> Outcome | T:
+        if writer := self._writers.serving(partition):
+            try:
+                return await writer.submit(request, deadline)
+            except NotServing:
+                pass  # it stepped down with nothing appended
+        return await self._find(partition, request, forward, deadline)
 
     def _take(self, request: CommandRequest, within_s: float | None) -> tuple[int, float]:
         """The command's partition and its deadline, if one more may be under way. Raises Unavailable."""
-        if self._in_flight >= self._settings.max_commands_in_flight:
-            raise Unavailable(f"{self._in_flight} commands are under way, and no more are taken")
+        if self.in_flight >= self._settings.max_commands_in_flight:
+            raise Unavailable(f"{self.in_flight} commands are under way, and no more are taken")
         partition = partition_of(request.command.order_id, self._settings.partitions)
         deadline = asyncio.get_running_loop().time() + (within_s or self._settings.command_deadline_s)
         return partition, deadline
 
-    def _landed(self, _: "asyncio.Future[Any]") -> None:
-        self._in_flight -= 1
+    def _landed(self, request: CommandRequest, result: "asyncio.Future[Any]") -> None:
+        self.in_flight -= 1
+        if result.cancelled():
+            self._metrics.ended(request, asyncio.CancelledError())
+        else:
+            self._metrics.ended(request, result.exception() or result.result())
 
     async def hand_over(self) -> None:
         """Let others take this process's partitions over, before it ends."""

@@ -3,14 +3,13 @@
 import socket
 from typing import Any
 
-from aiohttp.web import Response, SockSite
+from aiohttp.web import SockSite
 from faust.web.drivers.aiohttp import Web
 
 from projections.metrics import Metrics
 from projections.watchdog import Watchdog
 from projections.worker import Worker
-
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+from service.http_metrics import measure_aiohttp
 
 
 class BoundWeb(Web):  # type: ignore[misc]  # Faust has no types
@@ -26,6 +25,7 @@ def serve_health(app: Any, worker: Worker, watchdog: Watchdog, metrics: Metrics,
     """Add the pages to `app`, to be served on `listener`."""
     app.web = BoundWeb(app)
     app.web.listener = listener
+    measure_aiohttp(app.web.web_app, metrics.exposition)
 
     @app.page("/healthz")  # type: ignore[untyped-decorator]
     async def healthz(view: Any, request: Any) -> Any:
@@ -45,11 +45,6 @@ def serve_health(app: Any, worker: Worker, watchdog: Watchdog, metrics: Metrics,
             "lag_events": sum(standing.lag_events.values()),
         }
         return view.json(body, status=503 if reason else 200)
-
-    @app.page("/metrics")  # type: ignore[untyped-decorator]
-    async def prometheus(view: Any, request: Any) -> Any:
-        """For Prometheus."""
-        return Response(body=metrics.render(), headers={"Content-Type": _TEXT})
 
 
 def _not_ready(app: Any, worker: Worker, watchdog: Watchdog) -> str | None:

@@ -151,6 +151,7 @@ class Worker(ABC):
 
     def _count(self, partition: int, first: KafkaRecord, applied: Applied) -> None:
         self.ages[partition] = max(time.time() - first.timestamp / 1000, 0.0)
+        self.metrics.visible.observe(self.ages[partition])
         self.metrics.batches.add()
         self.metrics.applied.add(applied.records - applied.deposed - applied.parked)
         self.metrics.deposed.add(applied.deposed)

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from eventlog.settings import Settings
 from query_side.api.app import create_app
 from query_side.database import Database
+from query_side.metrics import QueryMetrics
 from query_side.sql import ORDERS, SALES
 from query_side.stats import Stats
 from query_side.wait import Reached
@@ -16,7 +17,7 @@ def build_app(settings: Settings) -> FastAPI:
     """The query API that `settings` describe."""
     database = Database(settings.postgres_url)
     sales = Stats(database, Reached(settings.postgres_url, SALES), settings.partitions, settings.stats_wait_s)
-    return create_app(settings, database, Reached(settings.postgres_url, ORDERS), sales)
+    return create_app(settings, database, Reached(settings.postgres_url, ORDERS), sales, QueryMetrics())
 
 
 def serve(settings: Settings) -> None:
@@ -28,4 +29,5 @@ def serve(settings: Settings) -> None:
         app.state.reached.end()
         app.state.stats.reached.end()
 
-    run_app(app, listener, "query-api", settings, before_stop=end_waiting)
+    exposition = app.state.metrics.exposition
+    run_app(app, listener, "query-api", settings, before_stop=end_waiting, exposition=exposition)

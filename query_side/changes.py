@@ -12,13 +12,14 @@ News = Callable[[tuple[UUID, int]], Awaitable[list[Row]]]
 
 
 class Changes:
-    """What happens to orders from a version on. `news` reads it, `reached` says when to look."""
+    """What happens to orders from a version on, for `listeners` now. `news` reads it, `reached` says when to look."""
 
     def __init__(self, news: News, reached: Reached, partitions: int, heartbeat_s: float) -> None:
         self._news = news
         self._reached = reached
         self._partitions = partitions
         self._heartbeat_s = heartbeat_s
+        self.listeners = 0
 
     async def follow(self, order_id: UUID, after: int) -> AsyncIterator[Sequence[Row]]:
         """`version`, `type` and `body` of the order's events behind the version `after`, each once, in order.
@@ -26,6 +27,14 @@ class Changes:
         Yields nothing, as a sign of life, when nothing came for a while. Ends when the process does. Postgres
         being away is waited out.
         """
+        self.listeners += 1
+        try:
+            async for rows in self._follow(order_id, after):
+                yield rows
+        finally:
+            self.listeners -= 1
+
+    async def _follow(self, order_id: UUID, after: int) -> AsyncIterator[Sequence[Row]]:
         partition = partition_of(order_id, self._partitions)
         while not self._reached.ended:
             seen = self._reached.moves(partition)

@@ -53,6 +53,10 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
 
+    def connections(self) -> Mapping[str, int]:
+        """How many connections there are, are idle, and are waited for, under psycopg_pool's names."""
+        return self._pool.get_stats()
+
     async def rows(self, statement: str, values: Row, *, prepare: bool | None = None) -> list[Row]:
         """The rows of `statement`. Raises Unavailable.
 

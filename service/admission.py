@@ -7,6 +7,7 @@ what an answer costs. One that waits costs nothing meanwhile, and holds its clie
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,16 +21,25 @@ class Admission:
     """ASGI middleware, the outermost: at most `at_once` requests are inside, others wait up to `wait_s`, then get 503.
 
     First come, first served. Past `most_waiting` a request is refused at once. Those with the header `exempt`, which
-    another instance let in already, and those for `always` paths do not wait.
+    another instance let in already, and those for `always` paths do not wait. `inside` is how many there are.
     """
 
     def __init__(
-        self, app: ASGIApp, *, at_once: int, wait_s: float, most_waiting: int, exempt: str, always: frozenset[str]
+        self,
+        app: ASGIApp,
+        *,
+        at_once: int,
+        wait_s: float,
+        most_waiting: int,
+        exempt: str,
+        always: frozenset[str],
+        on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
         self._at_once, self._wait_s, self._most_waiting = at_once, wait_s, most_waiting
         self._exempt, self._always = exempt.encode(), always
-        self._inside = 0
+        self._on_refusal = on_refusal
+        self.inside = 0
         self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -38,16 +48,21 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in self._always or self._is_exempt(scope):
             await self._app(scope, receive, send)
             return
-        if self._inside < self._at_once:
-            self._inside += 1
+        if self.inside < self._at_once:
+            self.inside += 1
         elif not await self._turn():
             await self._refuse(scope, send)
             return
         try:
             await self._app(scope, receive, send)
         finally:
-            self._inside -= 1
+            self.inside -= 1
             self._admit()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiting)
 
     def _is_exempt(self, scope: Scope) -> bool:
         return any(name == self._exempt for name, _ in scope["headers"])
@@ -64,10 +79,10 @@ class Admission:
         return await turn
 
     def _admit(self) -> None:
-        while self._waiting and self._inside < self._at_once:
+        while self._waiting and self.inside < self._at_once:
             _, turn = self._waiting.popleft()
             if not turn.done():  # its client is still there
-                self._inside += 1
+                self.inside += 1
                 turn.set_result(True)
 
     def _expire(self) -> None:
@@ -80,6 +95,7 @@ class Admission:
         self._sweep = loop.call_at(self._waiting[0][0], self._expire) if self._waiting else None
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
+        self._on_refusal()
         detail = f"{self._at_once} requests are served at once, and this one's turn did not come in time"
         problem = {"type": TYPE + "overloaded", "title": _TITLE, "status": 503, "detail": detail}
         body = json.dumps({**problem, "instance": scope["path"]}).encode()

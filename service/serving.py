@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from eventlog.settings import Settings
 from service import logs
+from service.http_metrics import Measured
+from service.metrics import Exposition
 
 log = structlog.get_logger()
 
@@ -28,11 +30,17 @@ async def _nothing() -> None:
 
 
 def run_app(
-    app: ASGIApp, listener: socket.socket, service: str, settings: Settings, before_stop: BeforeStop = _nothing
+    app: ASGIApp,
+    listener: socket.socket,
+    service: str,
+    settings: Settings,
+    before_stop: BeforeStop = _nothing,
+    exposition: Exposition | None = None,
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT; requests under way are answered first.
 
-    Before it stops listening it awaits `before_stop`; a second signal does not wait for that.
+    Before it stops listening it awaits `before_stop`; a second signal does not wait for that. Requests are measured;
+    /metrics shows `exposition`.
     """
     logs.configure(settings, service)
     host, port = listener.getsockname()[:2]
@@ -43,7 +51,7 @@ def run_app(
         signal.signal(number, lambda _signal, _frame: None)
     spare_the_collector()
     config = uvicorn.Config(
-        app,
+        Measured(app, exposition or Exposition()),
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -43,7 +43,9 @@ def run_subscription(subscription: Subscription, settings: Settings) -> None:
     """As `run`, of a subscription whether or not it is in the catalogue."""
     name = subscription.name
     listener = listen(settings.subscriber_host, settings.subscriber_port_of(name))
-    run_app(build_app(subscription, settings, listener), listener, f"subscriber-{name}", settings)
+    app = build_app(subscription, settings, listener)
+    exposition = app.state.parts.metrics.exposition
+    run_app(app, listener, f"subscriber-{name}", settings, exposition=exposition)
 
 
 def build_app(subscription: Subscription, settings: Settings, listener: socket.socket) -> FastAPI:

@@ -126,9 +126,10 @@ class Deliverer:
 
     def _count(self, settled: Sequence[Settled]) -> None:
         for one in settled:
-            self._metrics.add(self._metrics.tasks, outcome=type(one.outcome).__name__.lower())
+            self._metrics.tasks.add(outcome=type(one.outcome).__name__.lower())
             about = {"task": one.task.id, "order_id": str(one.task.order_id), "reason": one.outcome.reason}
             if one.state == "dead":
+                self._metrics.dead.add()
                 log.error("task_is_dead", **about)
             elif isinstance(one.outcome, Later):
                 log.warning("task_failed", **about, failed=one.failed)

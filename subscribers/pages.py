@@ -1,4 +1,4 @@
-"""A subscriber's HTTP interface: health, metrics, and what it offers of its own."""
+"""A subscriber's HTTP interface: health, and what it offers of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,7 +17,6 @@ from subscribers.runner import Runner
 from subscribers.subscription import Subscription
 
 router = APIRouter(include_in_schema=False)
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Parts:
@@ -27,6 +26,7 @@ class Parts:
         self.runner = runner
         self.deliverer = deliverer
         self.metrics = metrics
+        metrics.exposition.before_scrape(lambda: metrics.ready.put(self.not_ready() is None))
 
     def not_ready(self) -> str | None:
         """What it waits for; None when events flow."""
@@ -74,9 +74,3 @@ async def readyz(request: Request) -> Response:
     reason = parts.not_ready()
     body = {"status": "not ready" if reason else "ready", "reason": reason, "partitions": parts.runner.assigned}
     return JSONResponse(body, 503 if reason else 200)
-
-
-@router.get("/metrics")
-async def prometheus(request: Request) -> Response:
-    """For Prometheus."""
-    return Response(request.app.state.parts.metrics.render(), headers={"Content-Type": _TEXT})

@@ -109,7 +109,7 @@ class Runner:
         outgoing += [self._outgoing(answer) for answer in batch.answers]
         with suppress(Undone):
             await feed.commit(fetched, outgoing)
-            self._metrics.add(self._metrics.published, len(batch.answers))
+            self._metrics.published.add(len(batch.answers))
 
     async def _take(self, feed: Feed, fetched: Fetched) -> tuple[Fetched, Batch]:
         """Take in what is still ours of `fetched`, for as long as it takes."""
@@ -161,10 +161,10 @@ class Runner:
                 await self._publish_redriven(feed)
                 await inbox.prune(connection, self._subscription.name, self._settings.inbox_keep_s, _PRUNED_AT_ONCE)
                 await outbox.prune(connection, self._subscription.name, self._settings.inbox_keep_s, _PRUNED_AT_ONCE)
-                self._metrics.put(self._metrics.held, await parking.count_held(connection, self._subscription.name))
+                self._metrics.held.put(await parking.count_held(connection, self._subscription.name))
                 most = self._settings.max_tasks_due
                 due = await outbox.count_due(connection, self._subscription.name, most)
-                self._metrics.put(self._metrics.due, due)
+                self._metrics.due.put(due)
                 return due < most
 
         async def between() -> None:
@@ -175,7 +175,7 @@ class Runner:
             await feed.keep_alive()
             await asyncio.sleep(1)
         for (topic, partition), lag in (await feed.lag()).items():
-            self._metrics.put(self._metrics.lag, lag, topic=topic, partition=partition)
+            self._metrics.lag.put(lag, topic=topic, partition=partition)
         if not feed.assigned:
             self._waiting_for = _UNASSIGNED
         self._looked = time.monotonic()
@@ -194,10 +194,10 @@ class Runner:
 
     def _count(self, batch: Batch) -> None:
         metrics = self._metrics
-        metrics.add(metrics.batches)
-        metrics.add(metrics.taken, batch.taken)
-        metrics.add(metrics.repeated, batch.repeated)
-        metrics.add(metrics.parked, len(batch.parked))
+        metrics.batches.add()
+        metrics.taken.add(batch.taken)
+        metrics.repeated.add(batch.repeated)
+        metrics.parked.add(len(batch.parked))
         if batch.parked:
             log.error("messages_parked", count=len(batch.parked), reason=first(batch.parked))
         self._on_taken()
@@ -209,4 +209,4 @@ class Runner:
         if reason != self._waiting_for:
             log.warning("subscriber_waits", reason=reason)
         self._waiting_for = reason
-        self._metrics.add(self._metrics.retries, cause=cause)
+        self._metrics.retries.add(cause=cause)

@@ -13,6 +13,7 @@ from query_side.api.conditions import NotReached
 from query_side.changes import Changes
 from query_side.database import Database, Unavailable
 from query_side.grouping import Grouped
+from query_side.metrics import QueryMetrics
 from query_side.stats import Stats
 from query_side.wait import Reached
 from service import problems
@@ -24,7 +25,9 @@ _DESCRIPTION = """Answers from views of the log, which are a little behind it. E
 the answer waits, for a bounded time, until the view is there. `/asyncapi.json` describes the Kafka topics."""
 
 
-def create_app(settings: Settings, database: Database, reached: Reached, sales: Stats) -> FastAPI:
+def create_app(
+    settings: Settings, database: Database, reached: Reached, sales: Stats, metrics: QueryMetrics
+) -> FastAPI:
     """The application; it opens `database` and listens for positions while it runs."""
 
     @asynccontextmanager
@@ -34,10 +37,11 @@ def create_app(settings: Settings, database: Database, reached: Reached, sales: 
 
     app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
     app.state.settings, app.state.database, app.state.reached = settings, database, reached
-    app.state.stats = sales
+    app.state.stats, app.state.metrics = sales, metrics
     app.state.orders = Grouped(partial(queries.orders, database))
     news = Grouped(partial(queries.new_events, database))
     app.state.changes = Changes(news.get, reached, settings.partitions, _HEARTBEAT_S)
+    metrics.exposition.before_scrape(lambda: metrics.look(database, app.state.changes))
     for router in (orders.router, timeline.router, stats.router, positions.router, health.router, asyncapi.router):
         app.include_router(router)
     app.add_exception_handler(Unavailable, _unavailable)

@@ -1,5 +1,6 @@
 """What a request asks for besides its resource: a position to wait for, a version that it already has."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -27,7 +28,10 @@ class NotReached(Exception):
 async def reach_position(request: Request, reached: Reached) -> None:
     """Wait until `reached` is at Orderlog-Min-Position. Raises NotReached, RequestValidationError."""
     wanted = wanted_positions(request)
-    if not await reached.wait_for(wanted, request.app.state.settings.position_wait_s):
+    began = time.perf_counter()
+    is_there = await reached.wait_for(wanted, request.app.state.settings.position_wait_s)
+    request.app.state.metrics.waited(reached=is_there, seconds=time.perf_counter() - began)
+    if not is_there:
         raise NotReached(f"the view has not come to {request.headers[_MIN_POSITION]} yet")
 
 
