@@ -67,7 +67,7 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     view, *_ = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
     assert set(json.loads(answered(revenue))) == {"by", "revenue"}
-    assert "order.placed" in json.loads(answered(topics))["channels"]
+    assert "order-placed" in json.loads(answered(topics))["channels"]
     (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     printed = subprocess.check_output([sys.executable, "-c", here_and_now(program)], text=True, timeout=60)
     assert printed == "cancelled\n"
