@@ -24,6 +24,7 @@ from benchmarks import (
     live_view,
     log_and_back,
     older_events,
+    order_to_confirmed,
     overload,
     queries,
     rebuild,
@@ -62,6 +63,7 @@ _MODULES = (
     log_and_back,
     older_events,
     inventory,
+    order_to_confirmed,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

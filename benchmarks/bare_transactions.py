@@ -9,7 +9,11 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from benchmarks.append import bare_topic
+from eventlog.settings import Settings
+
 _WAIT_S = 30.0
+_TRANSACTIONS = 300
 
 
 def main(bootstrap: str, source: str, target: str, count: int, batch: int) -> None:
@@ -37,6 +41,22 @@ def main(bootstrap: str, source: str, target: str, count: int, batch: int) -> No
         done += len(records)
     print(done / (time.perf_counter() - began))  # noqa: T201
     consumer.close()
+
+
+def latency_ms(settings: Settings) -> list[float]:
+    """Milliseconds of one transaction after another, each of one record."""
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka_bootstrap, "transactional.id": f"bare-{uuid4().hex[:8]}", "linger.ms": 0}
+    )
+    producer.init_transactions(_WAIT_S)
+    topic, took = bare_topic(settings), list[float]()
+    for _ in range(_TRANSACTIONS):
+        began = time.perf_counter()
+        producer.begin_transaction()
+        producer.produce(topic, b"value")
+        producer.commit_transaction(_WAIT_S)
+        took.append((time.perf_counter() - began) * 1_000)
+    return took
 
 
 def _answer(consumer: Consumer, producer: Producer, target: str, records: list[Message]) -> None:

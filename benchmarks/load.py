@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -64,6 +64,22 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         yield Connection(reader, writer)
     finally:
         writer.close()
+
+
+class Connections:
+    """Connections to one server: one that is idle, or a new one."""
+
+    def __init__(self, url: str, opened: AsyncExitStack) -> None:
+        self._url = url
+        self._opened = opened
+        self._idle: list[Connection] = []
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Connection]:
+        """A connection for one request."""
+        connection = self._idle.pop() if self._idle else await self._opened.enter_async_context(connected(self._url))
+        yield connection
+        self._idle.append(connection)
 
 
 async def latencies(url: str, requests: Sequence[bytes], expected: int) -> list[float]:

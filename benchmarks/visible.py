@@ -7,11 +7,10 @@ sends as little as it can: prepared bytes over connections that stay open (bench
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
-from benchmarks.load import Connection, connected, get, order_placed
+from benchmarks.load import Connections, get, order_placed
 from benchmarks.results import Figure, percentile
 from benchmarks.servers import command_api, query_api
 from eventlog.settings import Settings
@@ -44,27 +43,11 @@ async def measure(settings: Settings) -> list[Figure]:
     ]
 
 
-class _Connections:
-    """Connections to one server: one that is idle, or a new one."""
-
-    def __init__(self, url: str, opened: AsyncExitStack) -> None:
-        self._url = url
-        self._opened = opened
-        self._idle: list[Connection] = []
-
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[Connection]:
-        """A connection for one request."""
-        connection = self._idle.pop() if self._idle else await self._opened.enter_async_context(connected(self._url))
-        yield connection
-        self._idle.append(connection)
-
-
 async def _taken(command_url: str, query_url: str) -> list[float]:
     """Milliseconds, of the orders looked at after the warm-up."""
     took: list[float] = []
     async with AsyncExitStack() as opened, asyncio.TaskGroup() as group:
-        commands, queries = _Connections(command_url, opened), _Connections(query_url, opened)
+        commands, queries = Connections(command_url, opened), Connections(query_url, opened)
         start = time.perf_counter()
 
         async def live(number: int) -> None:

@@ -4,10 +4,10 @@ A crash in between publishes the same events once more, with the same ids. See d
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Self
 
@@ -31,12 +31,9 @@ MOST_PUBLISHED = 1_000
 _KNOWN_FOR_S = 3_600.0
 _LOOK_EVERY_S = 1.0  # far below the 5 s after which Postgres ends an idle transaction
 
-
-_log = logging.getLogger("librdkafka")
 # What calls of its producer raise. A fatal error is raised out of whichever call hears of it; a delivery report that is
 # told in that same call is called with the exception set, of which CPython makes a SystemError.
 _FROM_LIBRDKAFKA = (KafkaException, SystemError, BufferError)
-
 
 Count = Callable[[str, int], None]
 """Is told how many messages were acknowledged, by topic."""
@@ -70,6 +67,8 @@ class Publisher:
         # When each (topic, partition) last took something of this producer.
         self._known: dict[tuple[str, int], float] = {}
         self._one_at_a_time = asyncio.Lock()
+        # One, so that a producer is not ended while a call that nobody waits for any more is still at it.
+        self._thread = ThreadPoolExecutor(1, "publisher")
         self._said = ""
 
     @classmethod
@@ -132,7 +131,7 @@ class Publisher:
             producer.produce(name, value, key, partition, on_delivery=sending.told, headers=headers)
         left, since = sending.left, time.monotonic()
         while sending.left:
-            await asyncio.to_thread(producer.flush, _LOOK_EVERY_S)
+            await self._in_thread(producer.flush, _LOOK_EVERY_S)
             if sending.error:
                 raise KafkaException(sending.error)
             if sending.left < left:
@@ -159,7 +158,6 @@ class Publisher:
                 "linger.ms": 0,
                 "error_cb": self._note,
                 "log_level": 0,
-                "logger": _log,
             }
         )
 
@@ -171,7 +169,10 @@ class Publisher:
         producer, self._producer = self._producer, None
         self._known.clear()
         if producer is not None:
-            await asyncio.to_thread(_end, producer)
+            await self._in_thread(_end, producer)
+
+    async def _in_thread(self, call: Callable[..., object], *args: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
 
 class _Sending:
@@ -221,6 +222,8 @@ def _end(producer: Producer) -> None:
 
 
 def _told_by(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error, SystemError) else error
-    said = cause.args[0] if isinstance(cause, KafkaException) else cause
+    first = error
+    while isinstance(first, SystemError) and first.__context__:
+        first = first.__context__
+    said = first.args[0] if isinstance(first, KafkaException) else first
     return said.str() if isinstance(said, KafkaError) else str(said)

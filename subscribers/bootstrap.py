@@ -53,16 +53,17 @@ def build_app(subscription: Subscription, settings: Settings, listener: socket.s
     schemas = SchemaLookup(Registry(settings.registry_url, _LOOKUP_PATIENCE_S).schema)
     codec = load_public_codec(settings.registry_url, settings.topic_prefix, subscription.publishes, lookup=schemas)
     metrics = Metrics(subscription.name)
-    deliverer = Deliverer(settings, subscription, subscription.effects, metrics) if subscription.effects else None
+    # Each process has its own, the same when it starts again: it then ends, or takes up, what it left when killed.
+    who = f"{subscription.name}-{socket.gethostname()}-{listener.getsockname()[1]}"
+    effects = subscription.effects
+    deliverer = Deliverer(settings, subscription, effects, metrics, who) if effects else None
     names = [topic.name for topic in subscription.topics]
-    # One for each process, and the same when it starts again: it then ends what it left behind when it was killed.
-    transactional_id = f"{subscription.name}-{socket.gethostname()}-{listener.getsockname()[1]}"
     runner = Runner(
         settings,
         subscription,
         codec,
         schemas,
-        lambda on_trouble: Feed(settings, subscription.name, names, transactional_id, on_trouble),
+        lambda on_trouble: Feed(settings, subscription.name, names, who, on_trouble),
         metrics,
         deliverer.wake if deliverer else lambda: None,
     )

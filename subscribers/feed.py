@@ -27,6 +27,8 @@ _TRANSACTION_MS = 10_000
 _QUEUED_KB = 8_192  # of records that were fetched and not taken yet
 _LOG_LEVEL = 2  # critical: librdkafka tells of each failed connection, and what matters of it we say ourselves
 Place = tuple[str, int]
+# What a broker says to a member of the group that its partitions may have been taken from.
+_NOT_OURS = (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS)
 
 
 class FeedBroken(Exception):
@@ -115,12 +117,17 @@ class Feed:
     async def commit(self, fetched: Fetched, outgoing: Sequence[Outgoing]) -> None:
         """Write `outgoing`, and that `fetched` is done, at once or not at all. Raises Undone: it comes again then."""
         try:
-            await self._call(lambda: self._transaction(fetched, outgoing))
+            if outgoing:
+                await self._call(lambda: self._transaction(fetched, outgoing))
+            else:
+                await self._call(lambda: self._commit(fetched))
         except FeedBroken as broken:
             error = broken.__cause__.args[0] if isinstance(broken.__cause__, KafkaException) else None
-            if not isinstance(error, KafkaError) or not error.txn_requires_abort():
+            if not isinstance(error, KafkaError) or not (error.txn_requires_abort() or error.code() in _NOT_OURS):
                 raise
-            await self._call(lambda: self._abort(fetched))
+            if outgoing:
+                await self._call(lambda: self._producer.abort_transaction(_CALL_S))
+            await self._call(lambda: self._rewind(fetched))
             raise Undone(str(broken)) from broken
 
     async def write(self, outgoing: Sequence[Outgoing]) -> None:
@@ -142,6 +149,8 @@ class Feed:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except KafkaException as error:
             raise FeedBroken(_said(error)) from error
+        except SystemError as error:  # confluent-kafka lets some fatal errors out in this way
+            raise FeedBroken(f"Kafka: {error}") from error
         finally:
             self._called = None
 
@@ -181,18 +190,19 @@ class Feed:
             headers: Any = list(one.headers)
             producer.produce(self._prefix + one.topic, one.value, one.key, headers=headers)
         if fetched:
-            ends: dict[Place, int] = {}
-            for delivery in fetched.deliveries:
-                ends[delivery.topic, delivery.partition] = delivery.offset + 1
-            offsets = [TopicPartition(self._prefix + topic, partition, end) for (topic, partition), end in ends.items()]
-            producer.send_offsets_to_transaction(offsets, fetched.membership, _CALL_S)
+            producer.send_offsets_to_transaction(self._ends(fetched), fetched.membership, _CALL_S)
         producer.commit_transaction(_CALL_S)
 
-    def _abort(self, fetched: Fetched) -> None:
-        self._producer.abort_transaction(_CALL_S)
-        starts: dict[Place, int] = {}
-        for delivery in reversed(fetched.deliveries):
-            starts[delivery.topic, delivery.partition] = delivery.offset
+    def _commit(self, fetched: Fetched) -> None:
+        """Note that `fetched` is done: with nothing to go with it, it takes no transaction, and far less of a broker."""
+        self._consumer.commit(offsets=self._ends(fetched), asynchronous=False)
+
+    def _ends(self, fetched: Fetched) -> list[TopicPartition]:
+        ends = {(one.topic, one.partition): one.offset + 1 for one in fetched.deliveries}
+        return [TopicPartition(self._prefix + topic, partition, end) for (topic, partition), end in ends.items()]
+
+    def _rewind(self, fetched: Fetched) -> None:
+        starts = {(one.topic, one.partition): one.offset for one in reversed(fetched.deliveries)}
         for (topic, partition), start in starts.items():
             if (topic, partition) in self.assigned:
                 self._consumer.seek(TopicPartition(self._prefix + topic, partition, start))

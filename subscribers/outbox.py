@@ -22,14 +22,19 @@ _PUT = """
 """
 _WITHDRAW = "DELETE FROM subscribers.outbox WHERE subscriber = %s AND id = ANY(%s) AND state = 'waiting'"
 # Whoever claims a task has so long to carry it out; then it is anybody's again. Claims are committed at once: no
-# transaction is open while a server is waited for.
+# transaction is open while a server is waited for. The array is made once; a subquery of IN may be run for each row,
+# and then more is claimed than the limit says.
 _CLAIM = """
-    UPDATE subscribers.outbox SET due_at = now() + %(lease)s * interval '1 second'
-    WHERE subscriber = %(subscriber)s AND id IN (
+    UPDATE subscribers.outbox SET due_at = now() + %(lease)s * interval '1 second', claimed_by = %(who)s
+    WHERE subscriber = %(subscriber)s AND id = ANY(ARRAY(
         SELECT id FROM subscribers.outbox
         WHERE subscriber = %(subscriber)s AND state = 'waiting' AND due_at <= now()
-        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED))
     RETURNING id, event_id, order_id, what, attempts
+"""
+_RELEASE = """
+    UPDATE subscribers.outbox SET due_at = now(), claimed_by = NULL
+    WHERE subscriber = %s AND claimed_by = %s AND state = 'waiting'
 """
 _NEXT_DUE = """
     SELECT extract(epoch FROM min(due_at) - now()) FROM subscribers.outbox
@@ -42,7 +47,8 @@ _COUNT_DUE = """
 _SETTLE = """
     UPDATE subscribers.outbox
     SET state = %(state)s, reason = %(reason)s, attempts = %(attempts)s,
-        due_at = now() + %(after)s * interval '1 second', settled_at = CASE WHEN %(state)s <> 'waiting' THEN now() END
+        due_at = now() + %(after)s * interval '1 second', claimed_by = NULL,
+        settled_at = CASE WHEN %(state)s <> 'waiting' THEN now() END
     WHERE subscriber = %(subscriber)s AND id = %(id)s AND state = 'waiting'
 """
 _PRUNE = """
@@ -96,6 +102,34 @@ class Dead:
 
 
 Outcome = Done | Later | Unavailable | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an attempt at a task ended; one that failed `attempts` times is dead."""
+
+    task: Task
+    outcome: Outcome
+    attempts: int
+
+    @property
+    def failed(self) -> int:
+        """How often it has failed by its own fault."""
+        return self.task.attempts + isinstance(self.outcome, Later | Dead)
+
+    @property
+    def state(self) -> str:
+        """The task's from now on."""
+        match self.outcome:
+            case Done():
+                return "done"
+            case Unavailable():
+                return "waiting"
+            case Later() if self.failed < self.attempts:
+                return "waiting"
+        return "dead"
+
+
 Perform = Callable[[Task], Awaitable[Outcome]]
 
 
@@ -111,29 +145,33 @@ async def withdraw(connection: Connection, subscriber: str, ids: Sequence[str]) 
     await connection.execute(_WITHDRAW, [subscriber, list(ids)])
 
 
-async def claim(connection: Connection, subscriber: str, most: int, lease_s: float) -> list[Task]:
-    """At most `most` tasks that are due, for this process alone for `lease_s` seconds."""
+async def claim(connection: Connection, subscriber: str, who: str, most: int, lease_s: float) -> list[Task]:
+    """At most `most` tasks that are due, for `who` alone for `lease_s` seconds."""
     async with connection.cursor(row_factory=class_row(Task)) as cursor:
-        await cursor.execute(_CLAIM, {"subscriber": subscriber, "most": most, "lease": lease_s})
+        await cursor.execute(_CLAIM, {"subscriber": subscriber, "who": who, "most": most, "lease": lease_s})
         return await cursor.fetchall()
 
 
-async def settle(connection: Connection, subscriber: str, task: Task, outcome: Outcome, attempts: int) -> str:
-    """Note how a claimed task ended; its state now. One that failed `attempts` times is dead."""
-    failed = task.attempts + isinstance(outcome, Later | Dead)
-    match outcome:
-        case Done():
-            state = "done"
-        case Later() if failed < attempts:
-            state = "waiting"
-        case Unavailable():
-            state = "waiting"
-        case _:
-            state = "dead"
-    after = pause_s(failed) if isinstance(outcome, Later) else 0.0
-    noted = {"state": state, "reason": storable(outcome.reason), "attempts": failed, "after": after}
-    await connection.execute(_SETTLE, {"subscriber": subscriber, "id": task.id, **noted})
-    return state
+async def release(connection: Connection, subscriber: str, who: str) -> None:
+    """What `who` claimed is due at once: it was killed, and has started again."""
+    await connection.execute(_RELEASE, [subscriber, who])
+
+
+async def settle(connection: Connection, subscriber: str, settled: Sequence[Settled]) -> None:
+    """Note how claimed tasks ended, all at once."""
+    rows = [
+        {
+            "subscriber": subscriber,
+            "id": one.task.id,
+            "state": one.state,
+            "reason": storable(one.outcome.reason),
+            "attempts": one.failed,
+            "after": pause_s(one.failed) if isinstance(one.outcome, Later) else 0.0,
+        }
+        for one in settled
+    ]
+    async with connection.transaction(), connection.cursor() as cursor:
+        await cursor.executemany(_SETTLE, rows)
 
 
 async def count_due(connection: Connection, subscriber: str, most: int) -> int:

@@ -75,6 +75,7 @@ def _outbox() -> None:
         sa.Column("what", JSONB, nullable=False),
         sa.Column("state", sa.Text, nullable=False, server_default="waiting"),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("claimed_by", sa.Text, comment="the process that is at it; due_at is when it is anybody's again"),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="failed by its own fault"),
         sa.Column("reason", sa.Text, comment="why the last attempt ended as it did"),
         sa.Column("put_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),

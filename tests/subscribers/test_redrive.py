@@ -15,7 +15,7 @@ from eventlog.settings import Settings
 from schemas.public_events import OrderCancelled
 from service.database import connect
 from subscribers import outbox
-from subscribers.outbox import Dead, Task
+from subscribers.outbox import Dead, Settled, Task
 from subscribers.parked_records import NothingParked, Which
 from subscribers.redrive import open_dead_letters
 from tests.kit.subscribers import PublicTopics, Subscriber, placed, told_of
@@ -101,8 +101,8 @@ async def test_a_dead_task_is_listed_tried_again_and_given_up(echo: PublicTopics
 
     async def die() -> None:
         async with await connect(settings.postgres_url) as connection:
-            (claimed,) = await outbox.claim(connection, "echo", 10, 60)
-            assert await outbox.settle(connection, "echo", claimed, Dead("no such address"), 3) == "dead"
+            (claimed,) = await outbox.claim(connection, "echo", "test", 10, 60)
+            await outbox.settle(connection, "echo", [Settled(claimed, Dead("no such address"), 3)])
 
     async with await connect(settings.postgres_url) as connection:
         await outbox.put(connection, "echo", [task, task])
@@ -120,8 +120,8 @@ async def test_a_dead_task_is_listed_tried_again_and_given_up(echo: PublicTopics
 async def test_the_command_line_finds_both_kinds(echo: PublicTopics, settings: Settings) -> None:
     async with await connect(settings.postgres_url) as connection:
         await outbox.put(connection, "email", [Task("mail:e1", "e1", uuid4(), {"kind": "confirmed"})])
-        (claimed,) = await outbox.claim(connection, "email", 10, 60)
-        await outbox.settle(connection, "email", claimed, Dead("no such address"), 3)
+        (claimed,) = await outbox.claim(connection, "email", "test", 10, 60)
+        await outbox.settle(connection, "email", [Settled(claimed, Dead("no such address"), 3)])
     (found,) = await anywhere.parked(settings, anywhere.Asked(everything=True))
     assert found.reason == "no such address"
     (result,) = await anywhere.redrive(settings, anywhere.Asked("e1"), dry_run=True)

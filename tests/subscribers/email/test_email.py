@@ -62,7 +62,7 @@ async def delivered(connection: Connection, settings: Settings) -> dict[UUID, st
     """Work on the outbox until nothing waits that is due; {order: state and reason}."""
     effects = EMAIL.effects
     assert effects
-    running = asyncio.create_task(Deliverer(settings, EMAIL, effects, Metrics("email")).run())
+    running = asyncio.create_task(Deliverer(settings, EMAIL, effects, Metrics("email"), "test").run())
     waiting = "SELECT 1 FROM subscribers.outbox WHERE state = 'waiting'"
     await eventually(lambda: _none(connection, waiting))
     running.cancel()
@@ -183,7 +183,7 @@ async def test_killed_between_the_mail_and_the_note_sends_it_again_under_its_id(
     effects = EMAIL.effects
     assert effects
     async with effects.open(server.settings(settings)) as perform:
-        (task,) = await outbox.claim(connection, "email", 1, 60)
+        (task,) = await outbox.claim(connection, "email", "killed", 1, 60)
         await perform(task)
     await soon(connection)  # its lease has ended
     await delivered(connection, server.settings(settings))
