@@ -194,7 +194,7 @@ class Feed:
         producer.commit_transaction(_CALL_S)
 
     def _commit(self, fetched: Fetched) -> None:
-        """Note that `fetched` is done: with nothing to go with it, it takes no transaction, and far less of a broker."""
+        """Note that `fetched` is done: with nothing to go with it, that takes no transaction."""
         self._consumer.commit(offsets=self._ends(fetched), asynchronous=False)
 
     def _ends(self, fetched: Fetched) -> list[TopicPartition]:
