@@ -172,11 +172,12 @@ class Runner:
             self._waits("its outbox is full: what it has to do to the outside is not done", "outbox")
             await feed.keep_alive()
             await asyncio.sleep(1)
-        self._goes_on()
+        if feed.assigned:
+            self._goes_on()
+        else:
+            self._waiting_for = _UNASSIGNED
         for (topic, partition), lag in (await feed.lag()).items():
             self._metrics.put(self._metrics.lag, lag, topic=topic, partition=partition)
-        if not feed.assigned:
-            self._waiting_for = _UNASSIGNED
         self._looked = time.monotonic()
 
     async def _publish_redriven(self, feed: Feed) -> None:
