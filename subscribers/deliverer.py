@@ -126,7 +126,7 @@ class Deliverer:
 
     def _count(self, settled: Sequence[Settled]) -> None:
         for one in settled:
-            self._metrics.add(self._metrics.tasks, outcome=type(one.outcome).__name__.lower())
+            self._metrics.add(self._metrics.tasks, outcome=one.how)
             about = {"task": one.task.id, "order_id": str(one.task.order_id), "reason": one.outcome.reason}
             if one.state == "dead":
                 log.error("task_is_dead", **about)

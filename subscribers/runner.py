@@ -129,6 +129,7 @@ class Runner:
             ours = ours.only(await feed.keep_alive())
 
         batch = await self._persistently(with_schemas, between)
+        self._goes_on()
         return ours, batch
 
     async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[None]]) -> T:
@@ -148,9 +149,6 @@ class Runner:
             raise
         except Exception as error:
             stop_at_once("subscriber_stopped", reason=judge(error).reason, exc_info=error)
-        if self._waiting_for:
-            log.info("subscriber_goes_on")
-            self._waiting_for = None
         return done
 
     async def _look(self, feed: Feed) -> None:
@@ -174,10 +172,12 @@ class Runner:
             self._waits("its outbox is full: what it has to do to the outside is not done", "outbox")
             await feed.keep_alive()
             await asyncio.sleep(1)
+        if feed.assigned:
+            self._goes_on()
+        else:
+            self._waiting_for = _UNASSIGNED
         for (topic, partition), lag in (await feed.lag()).items():
             self._metrics.put(self._metrics.lag, lag, topic=topic, partition=partition)
-        if not feed.assigned:
-            self._waiting_for = _UNASSIGNED
         self._looked = time.monotonic()
 
     async def _publish_redriven(self, feed: Feed) -> None:
@@ -204,6 +204,11 @@ class Runner:
 
     def _troubled(self, reason: str) -> None:
         self._waits(reason, "kafka")
+
+    def _goes_on(self) -> None:
+        if self._waiting_for:
+            log.info("subscriber_goes_on")
+        self._waiting_for = None
 
     def _waits(self, reason: str, cause: str) -> None:
         if reason != self._waiting_for:
