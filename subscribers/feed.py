@@ -119,7 +119,7 @@ class Feed:
         try:
             if outgoing:
                 await self._call(lambda: self._transaction(fetched, outgoing))
-            else:
+            elif fetched.deliveries:
                 await self._call(lambda: self._commit(fetched))
         except FeedBroken as broken:
             error = broken.__cause__.args[0] if isinstance(broken.__cause__, KafkaException) else None

@@ -94,6 +94,8 @@ class Runner:
                 except FeedBroken as broken:
                     self._troubled(str(broken))
                     await asyncio.sleep(_REOPEN_S)
+        except Exception as error:
+            stop_at_once("subscriber_stopped", reason="what it took in cannot be answered", exc_info=error)
         finally:
             await self._database.close()
 
