@@ -107,6 +107,7 @@ class Subscriber(Child):
     """A subscriber as a process of its own, on a port that it keeps; `module` is run if it is not in the catalogue."""
 
     def __init__(self, settings: Settings, log_file: Path, name: str, module: str | None = None) -> None:
+        self.subscription = name
         port = free_port()
         field = f"{name}_port" if f"{name}_port" in Settings.model_fields else "subscriber_port"
         self.settings = settings.model_copy(update={field: port, "log_format": "json"})
