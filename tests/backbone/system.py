@@ -23,10 +23,9 @@ class System:
         self.public = Worker(settings, logs / "public.log", "public")
         self.mailbox = MailboxProcess(settings, logs / "mailbox.log")
         commanding = settings.model_copy(update={"command_url": self.api.url})
-        mailing = self.mailbox.settings.model_copy(update={"mails_per_second": 10_000})
         self.inventory = Subscriber(settings, logs / "inventory.log", "inventory")
         self.process = Subscriber(commanding, logs / "order-process.log", "order_process")
-        self.email = Subscriber(mailing, logs / "email.log", "email")
+        self.email = Subscriber(self.mailbox.settings, logs / "email.log", "email")
         self._settings = settings
 
     @property
@@ -50,7 +49,8 @@ class System:
 
     async def are_ready(self) -> None:
         """Return once each has its partitions."""
-        for child in (self.api, *self.subscribers):
+        serving: list[CommandApi | Subscriber] = [self.api, *self.subscribers]
+        for child in serving:
             await eventually(child.is_ready, child)
         await eventually(lambda: self.public.logged("reading_from"), self.public)
 
@@ -66,7 +66,7 @@ class System:
             child.start()
 
     async def kill_mailbox(self) -> list[dict[str, object]]:
-        """kill -9 of the mailbox and of who sends to it, both started again; the mails it had: it keeps them nowhere."""
+        """kill -9 of the mailbox and of its sender, both started again; the mails it had, which are nowhere else."""
         self.email.kill()
         await eventually(lambda: not self._is_sent_to(), self.mailbox)
         mails = self.mailbox.mails()
@@ -106,4 +106,3 @@ def system_of(settings: Settings, logs: Path) -> Iterator[System]:
         for child in system.children:
             stack.callback(child.kill)
         yield system
-

@@ -51,12 +51,12 @@ async def test_each_service_and_the_broker_killed_under_load(settings: Settings,
 
         async with shop.watching(here):
             for child in (system.public, system.inventory, system.process, system.email, system.api):
-                await under_load(shop, lambda: asyncio.to_thread(system.kill_and_start, child))  # noqa: B023
-            await under_load(shop, mailbox)
-            await under_load(shop, broker)
+                await under_load(system, shop, lambda: asyncio.to_thread(system.kill_and_start, child))  # noqa: B023
+            await under_load(system, shop, mailbox)
+            await under_load(system, shop, broker)
         await caught_up(here, system.public, "public")
         await eventually(lambda: is_taken_in(here, topics), system.inventory)
-        assert await agree(here, codec) <= _ORDERS * 8
+        await agree(here, codec)
 
         log, told = await log_of(here, codec), topics.read(*WHOLE, *MAILED)
         orders, owed_to = histories(log), owed(told)
@@ -71,15 +71,16 @@ async def test_each_service_and_the_broker_killed_under_load(settings: Settings,
         # Once with the mailbox and once alone the email service was killed; each time so many were under way.
         assert mails_again(mails, owed_to) <= 2 * AT_ONCE
         assert await system.parked() == []
-        for child in system.children:
-            child.check()
+        for service in system.children:
+            service.check()
         # It was worth the trouble: there are orders of all fates.
         fates = {name for history in orders.values() for name in names(history)}
         assert fates >= {"OrderConfirmed", "OrderRejected", "OrderCancelled", "OrderShipped", "LineQuantityChanged"}
 
 
-async def under_load(shop: Shop, fault: Callable[[], Awaitable[None]]) -> None:
-    """Let `fault` happen while orders are decided about; return once all of them are."""
+async def under_load(system: System, shop: Shop, fault: Callable[[], Awaitable[None]]) -> None:
+    """Let `fault` happen to the whole system while orders are decided about; return once all of them are."""
+    await system.are_ready()
     moment = len(shop.ends) + Random().randint(5, 25)
     trading = asyncio.create_task(shop.trade(_ORDERS))
     await eventually(lambda: trading.done() or len(shop.ends) >= moment, timeout_s=120)
