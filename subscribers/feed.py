@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 _CALL_S = 5.0  # longest a call waits for the broker
+_HUNG_S = 30.0  # longest all calls of a piece of work may take together, with the broker away
 _TRANSACTION_MS = 10_000
 _QUEUED_KB = 8_192  # of records that were fetched and not taken yet
 _LOG_LEVEL = 2  # critical: librdkafka tells of each failed connection, and what matters of it we say ourselves
@@ -31,6 +32,10 @@ Place = tuple[str, int]
 
 class FeedBroken(Exception):
     """The feed cannot go on, and must be opened anew: it was fenced, or the broker does not answer."""
+
+
+class FeedHung(Exception):
+    """A call of librdkafka does not return. Nothing can end it but the end of the process."""
 
 
 class Undone(Exception):
@@ -61,7 +66,8 @@ class Fetched:
 
 
 class Feed:
-    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed.
+    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed, and
+    FeedHung anywhere.
 
     `on_trouble` is called, from the feed's thread, with what the broker is waited for; FeedBroken may follow or not.
     """
@@ -100,7 +106,7 @@ class Feed:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        await self._in_thread(self._consumer.close)
         self._thread.shutdown(wait=False)
 
     async def fetch(self, most: int) -> Fetched:
@@ -139,11 +145,20 @@ class Feed:
     async def _call(self, work: Callable[[], T]) -> T:
         self._called = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._in_thread(work)
         except KafkaException as error:
             raise FeedBroken(_said(error)) from error
         finally:
             self._called = None
+
+    # send_offsets_to_transaction does not keep to its timeout while the group's coordinator is away, and was seen to
+    # wait for ever when a broker was killed in the middle of it (librdkafka 2.16; its issues 5456 and 5511).
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(_HUNG_S):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise FeedHung(f"the Kafka client has not returned from a call for {_HUNG_S:g} s") from None
 
     def _fetch(self, most: int) -> Fetched:
         self._resume()
@@ -234,9 +249,6 @@ class Feed:
         key: Any = message.key()
         value: Any = message.value()
         return Delivery(topic.removeprefix(self._prefix), partition, offset, timestamp, key, value, headers)
-
-    def _close(self) -> None:
-        self._consumer.close()
 
 
 def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:

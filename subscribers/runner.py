@@ -26,7 +26,7 @@ from subscribers import inbox, outbox, parking
 from subscribers.dead_letters import notice
 from subscribers.deliveries import open_delivery
 from subscribers.failures import is_passing, judge
-from subscribers.feed import Feed, FeedBroken, Fetched, Outgoing, Undone
+from subscribers.feed import Feed, FeedBroken, FeedHung, Fetched, Outgoing, Undone
 from subscribers.metrics import Metrics
 from subscribers.subscription import Subscription
 from subscribers.taking import Batch, first, take
@@ -94,6 +94,8 @@ class Runner:
                 except FeedBroken as broken:
                     self._troubled(str(broken))
                     await asyncio.sleep(_REOPEN_S)
+        except FeedHung as hung:
+            stop_at_once("subscriber_stopped", reason=str(hung))
         finally:
             await self._database.close()
 
