@@ -1,7 +1,8 @@
 """All services of the event backbone as real processes of one world, each to be killed."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ class System:
         self.inventory = Subscriber(settings, logs / "inventory.log", "inventory")
         self.process = Subscriber(commanding, logs / "order-process.log", "order_process")
         self.email = Subscriber(self.mailbox.settings, logs / "email.log", "email")
+        self.restarts = 0
         self._settings = settings
 
     @property
@@ -64,6 +66,24 @@ class System:
             child.start_only()
         else:
             child.start()
+
+    @asynccontextmanager
+    async def supervised(self) -> AsyncIterator[None]:
+        """While this is entered, a service that ends by itself is started again, as the stack does it."""
+
+        async def tend() -> None:
+            while True:
+                for child in self.children:
+                    if not child.is_alive():
+                        self.restarts += 1
+                        self.kill_and_start(child)
+                await asyncio.sleep(0.5)
+
+        tending = asyncio.create_task(tend())
+        try:
+            yield
+        finally:
+            tending.cancel()
 
     async def kill_mailbox(self) -> list[dict[str, object]]:
         """kill -9 of the mailbox and of its sender, both started again; the mails it had, which are nowhere else."""
