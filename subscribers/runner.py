@@ -26,7 +26,7 @@ from subscribers import inbox, outbox, parking
 from subscribers.dead_letters import notice
 from subscribers.deliveries import open_delivery
 from subscribers.failures import is_passing, judge
-from subscribers.feed import Feed, FeedBroken, Fetched, Outgoing, Undone
+from subscribers.feed import Feed, FeedBroken, FeedHung, Fetched, Outgoing, Undone
 from subscribers.metrics import Metrics
 from subscribers.subscription import Subscription
 from subscribers.taking import Batch, first, take
@@ -92,8 +92,11 @@ class Runner:
                         while True:
                             await self._once(feed)
                 except FeedBroken as broken:
+                    self._feed = None
                     self._troubled(str(broken))
                     await asyncio.sleep(_REOPEN_S)
+        except FeedHung as hung:
+            stop_at_once("subscriber_stopped", reason=str(hung))
         except Exception as error:
             stop_at_once("subscriber_stopped", reason="what it took in cannot be answered", exc_info=error)
         finally:

@@ -112,6 +112,7 @@ class Subscriber(Child):
     def __init__(
         self, settings: Settings, log_file: Path, name: str, module: str | None = None, code: Path | None = None
     ) -> None:
+        self.subscription = name
         port = free_port()
         field = f"{name}_port" if f"{name}_port" in Settings.model_fields else "subscriber_port"
         self.settings = settings.model_copy(update={field: port, "log_format": "json"})
