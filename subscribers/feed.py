@@ -90,11 +90,9 @@ class Feed:
         self._paused = False
         self._called: float | None = None
         self.assigned: set[Place] = set()
-        group_id = self._prefix + group
         self._unread = f"{group}.dlq"
-        self._consumer = Consumer(_consumer_settings(settings, group_id))
-        # Sees offsets whether or not they are pending.
-        self._anyway = Consumer({**_consumer_settings(settings, group_id), "isolation.level": "read_uncommitted"})
+        self._settings = _consumer_settings(settings, self._prefix + group)
+        self._consumer = Consumer(self._settings)
         self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id))
 
     async def __aenter__(self) -> "Feed":
@@ -252,7 +250,8 @@ class Feed:
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
-        self._anyway.committed(ours, _CALL_S)  # raises if it is the broker that does not answer
+        # Told whether or not they are pending; raises if it is the broker that does not answer.
+        Consumer({**self._settings, "isolation.level": "read_uncommitted"}).committed(ours, _CALL_S)
         self._on_trouble("Kafka: the group's offsets are pending; giving the transaction up that they belong to")
         self._producer.begin_transaction()
         nothing = TopicPartition(self._prefix + self._unread, 0, 0)
@@ -293,7 +292,7 @@ class Feed:
     def _close(self) -> None:
         self._consumer.close()
         # Gone before the next feed's come, and with them what they would still try.
-        del self._consumer, self._anyway, self._producer
+        del self._consumer, self._producer
 
 
 def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:
