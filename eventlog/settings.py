@@ -173,6 +173,15 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged"
     )
 
+    traces_url: str = Field(
+        "",
+        pattern="^(https?://[^\\s/]+.*)?$",
+        description="OTLP/HTTP address that traces are sent to, as http://127.0.0.1:4318/v1/traces; empty: no traces",
+    )
+    traces_share: float = Field(
+        1.0, ge=0, le=1, description="share of requests traced, of those that come without a trace; 1 is all"
+    )
+
     @field_validator("mail_from")
     @classmethod
     def _is_a_sender(cls, given: str) -> str:
