@@ -7,6 +7,7 @@ trace; everything else follows one that is sampled, or has no span.
 Names are those of OpenTelemetry's semantic conventions for HTTP and for messaging with Kafka.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 Attributes = Mapping[str, str | int]
 
 HEADER = "traceparent"
-_EXPORT_S = 5.0  # of the ten seconds that a process has to stop (local_stack/process.py)
+# A full queue is four requests, and a process has ten seconds to stop (local_stack/process.py).
+_EXPORT_S = 2.0
 _FLAGS, _SAMPLED = slice(53, 55), 1  # where version 00 of the header has them
 _W3C = TraceContextTextMapPropagator()
 
@@ -54,6 +56,8 @@ def configure(settings: Settings, service: str) -> None:
 
     instance = f"{socket.gethostname()}-{os.getpid()}"
     told = {"service.namespace": "orderlog", "service.name": service, "service.instance.id": instance}
+    # One line for each request that was given up is enough: not one for each attempt, with the library's own reasons.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(settings.traces_share)), resource=Resource.create(told)
     )
@@ -70,7 +74,7 @@ def install(provider: "TracerProvider | None", topic_prefix: str = "") -> None:
 def flush() -> None:
     """Send what is not sent yet, before this process becomes another program. At its ordinary end it happens anyway."""
     if _on:
-        _on.provider.force_flush(int(_EXPORT_S * 1000))
+        _on.provider.force_flush()
 
 
 def is_on() -> bool:
