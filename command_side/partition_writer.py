@@ -19,11 +19,10 @@ from command_side.order_store import StoreUnusable
 from command_side.outcomes import CommandRequest, NotServing, Outcome, Unanswered, Unavailable
 from command_side.partition_state import PartitionState
 from command_side.replay import Replay
-from command_side.traced_batch import TracedBatch
+from command_side.traced_batch import batch_class
 from eventlog.fencing import Fenced, OutcomeUnknown
 from eventlog.reader import LogTruncated
 from schemas.events import WriterElected
-from service import tracing
 
 log = structlog.get_logger()
 
@@ -188,7 +187,7 @@ class PartitionWriter:
 
     async def _commit(self, mandate: Mandate, state: PartitionState) -> None:
         """Decide what is in hand, append it as one batch, and only then answer."""
-        make = TracedBatch if tracing.is_on() else Batch
+        make = batch_class()
         while self._in_hand:
             batch = make(self.partition, state, self._candidate.codec, mandate.term)
             outcomes = self._decide(batch)

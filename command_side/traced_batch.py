@@ -13,6 +13,11 @@ from service import tracing
 from service.tracing import Hops, Record
 
 
+def batch_class() -> type[Batch]:
+    """What a writer makes its batches of."""
+    return TracedBatch if tracing.is_on() else Batch
+
+
 class TracedBatch(Batch):
     """See Batch. The span of a command lasts from when it was decided to when its events were acknowledged.
 
@@ -25,6 +30,8 @@ class TracedBatch(Batch):
 
     def decide(self, request: CommandRequest) -> Outcome:
         """See Batch."""
+        if not tracing.may_be_sampled(request.traceparent):
+            return Batch.decide(self, request)
         span = Hops("send").span(Record(ORDER_EVENTS.name, str(request.command.order_id)), request.traceparent)
         if span is None:
             return Batch.decide(self, request)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from eventlog.recorded import KafkaRecord
 from projections.read_ahead import DecodedRecord
 from schemas.topics import ORDER_EVENTS
+from service import tracing
 from service.tracing import HEADER, Hops, Record
 
 
@@ -18,7 +19,8 @@ def begin(group: str, records: Mapping[int, Sequence[KafkaRecord]]) -> Hops:
     hops = Hops("process", group)
     for partition, some in records.items():
         for record in some:
-            if given := _traceparent(record):
+            given = _traceparent(record)
+            if tracing.may_be_sampled(given):
                 key = (record.key or b"").decode(errors="replace")
                 going_on = hops.begin(Record(ORDER_EVENTS.name, key, partition, record.offset), given)
                 if going_on is not given and isinstance(record, DecodedRecord):
@@ -28,5 +30,7 @@ def begin(group: str, records: Mapping[int, Sequence[KafkaRecord]]) -> Hops:
 
 
 def _traceparent(record: KafkaRecord) -> str:
+    if isinstance(record, DecodedRecord):
+        return record.recorded.metadata.traceparent
     found = next((value for name, value in record.headers if name == HEADER), b"")
     return found.decode("latin-1")

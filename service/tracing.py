@@ -82,6 +82,14 @@ def is_on() -> bool:
     return _on is not None
 
 
+def may_be_sampled(traceparent: str) -> bool:
+    """Whether it is worth a closer look: most are empty or not sampled."""
+    try:
+        return bool(int(traceparent[_FLAGS], 16) & _SAMPLED)
+    except ValueError:
+        return False
+
+
 def begin(name: str, kind: SpanKind, parent: str, attributes: Attributes) -> Span:
     """A span that follows the traceparent `parent`, or begins a trace when that is empty or malformed; while on."""
     assert _on
@@ -90,7 +98,7 @@ def begin(name: str, kind: SpanKind, parent: str, attributes: Attributes) -> Spa
 
 def follow(name: str, kind: SpanKind, parent: str, attributes: Attributes) -> Span | None:
     """A span that follows `parent`; None when that is empty, malformed or not sampled, or traces are off."""
-    if _on is None or not _may_be_sampled(parent):
+    if _on is None or not may_be_sampled(parent):
         return None
     context = _context(parent)
     if not get_current_span(context).get_span_context().is_valid:
@@ -138,7 +146,7 @@ class Hops:
 
     def span(self, record: Record, traceparent: str) -> Span | None:
         """A span that follows `traceparent` and ends with the others; None as with `follow`."""
-        if _on is None or not _may_be_sampled(traceparent):
+        if _on is None or not may_be_sampled(traceparent):
             return None
         topic, sends = _on.topic_prefix + record.topic, self._operation == "send"
         attributes: dict[str, str | int] = {
@@ -178,14 +186,6 @@ def placed(partition: int | None, offset: int | None) -> dict[str, str | int]:
     if partition is None or offset is None:
         return {}
     return {"messaging.destination.partition.id": str(partition), "messaging.kafka.offset": offset}
-
-
-def _may_be_sampled(traceparent: str) -> bool:
-    """Whether it is worth to be parsed: most are empty or not sampled."""
-    try:
-        return bool(int(traceparent[_FLAGS], 16) & _SAMPLED)
-    except ValueError:
-        return False
 
 
 def _context(traceparent: str) -> Context:
