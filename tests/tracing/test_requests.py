@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from command_side.api.app import create_app
@@ -109,6 +110,14 @@ async def test_off_the_application_is_as_it_was() -> None:
     assert (await get(traced(app), "/things/1", SAMPLED)).json() == [SAMPLED]
     tracing.configure(Settings(_env_file=None), "any")
     assert not tracing.is_on()
+
+
+@pytest.mark.parametrize(
+    "given", ["nonsense", "127.0.0.1:4318", "http://127.0.0.1:4318", "grpc://here/", "http://a b/"]
+)
+def test_an_address_that_is_none_is_refused_with_the_way_to_write_it(given: str) -> None:
+    with pytest.raises(ValidationError, match="with its path, as http://127.0.0.1:4318/v1/traces, or nothing"):
+        Settings(_env_file=None, traces_url=given)
 
 
 class Accepting:
