@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ADDRESS = r"[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+@[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+"
-_COLLECTOR = re.compile(r"https?://[^\s/:]+(:\d{1,5})?/\S*")
+_COLLECTOR = re.compile(r"https?://(\[[^\]\s]+\]|[^\s/:]+)(:\d{1,5})?/\S*")
 _SENDER = re.compile(rf"[^<>@,;:\x00-\x1f]*<{_ADDRESS}>|{_ADDRESS}")
 
 

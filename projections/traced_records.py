@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from eventlog.recorded import KafkaRecord
+from eventlog.recorded import KafkaRecord, traceparent_in
 from projections.read_ahead import DecodedRecord
 from schemas.topics import ORDER_EVENTS
 from service import tracing
-from service.tracing import HEADER, Hops, Record
+from service.tracing import Hops, Record
 
 
 def begin(group: str, records: Mapping[int, Sequence[KafkaRecord]]) -> Hops:
@@ -32,5 +32,4 @@ def begin(group: str, records: Mapping[int, Sequence[KafkaRecord]]) -> Hops:
 def _traceparent(record: KafkaRecord) -> str:
     if isinstance(record, DecodedRecord):
         return record.recorded.metadata.traceparent
-    found = next((value for name, value in record.headers if name == HEADER), b"")
-    return found.decode("latin-1")
+    return traceparent_in(dict(record.headers))
