@@ -12,7 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from eventlog.settings import Settings
-from service import logs
+from service import logs, tracing
+from service.traced_requests import traced
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ def run_app(
     Before it stops listening it awaits `before_stop`; a second signal does not wait for that.
     """
     logs.configure(settings, service)
+    tracing.configure(settings, service)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -43,7 +45,7 @@ def run_app(
         signal.signal(number, lambda _signal, _frame: None)
     spare_the_collector()
     config = uvicorn.Config(
-        app,
+        traced(app),
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -14,6 +14,7 @@ from subscribers import outbox
 from subscribers.metrics import Metrics
 from subscribers.outbox import Later, Perform, Settled, Task, Unavailable
 from subscribers.subscription import Effects, Subscription
+from subscribers.traced import traced
 
 log = structlog.get_logger()
 UnderWay = set[asyncio.Task[Settled]]
@@ -55,7 +56,8 @@ class Deliverer:
         """
         under_way: UnderWay = set()
         try:
-            async with self._effects.open(self._settings) as perform:
+            async with self._effects.open(self._settings) as opened:
+                perform = traced(opened, self._effects.what)
                 try:
                     await self._until_postgres(self._release)
                     while True:

@@ -21,6 +21,7 @@ from schemas.public_codec import PublicCodec
 from service.database import Database
 from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
+from service.tracing import Hops
 from service.verdicts import Retry
 from subscribers import inbox, outbox, parking
 from subscribers.dead_letters import notice
@@ -30,6 +31,7 @@ from subscribers.feed import Feed, FeedBroken, FeedHung, Fetched, Outgoing, Undo
 from subscribers.metrics import Metrics
 from subscribers.subscription import Subscription
 from subscribers.taking import Batch, first, take
+from subscribers.traced import Taking
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -111,18 +113,21 @@ class Runner:
         fetched, batch = await self._take(feed, fetched)
         self._count(batch)
         outgoing = [notice(self._subscription, one) for one in batch.parked]
-        outgoing += [self._outgoing(answer) for answer in batch.answers]
+        sends = Hops("send")
+        outgoing += [self._outgoing(answer) for answer in sends.carried(batch.answers)]
         with suppress(Undone):
             await feed.commit(fetched, outgoing)
+            sends.end()
             self._metrics.add(self._metrics.published, len(batch.answers))
 
     async def _take(self, feed: Feed, fetched: Fetched) -> tuple[Fetched, Batch]:
         """Take in what is still ours of `fetched`, for as long as it takes."""
         ours = fetched
+        taking = Taking(self._settings.topic_prefix + self._subscription.name)
 
         async def attempt() -> Batch:
             nonlocal ours
-            opened = [open_delivery(self._codec, delivery) for delivery in ours.deliveries]
+            opened = taking.begin([open_delivery(self._codec, delivery) for delivery in ours.deliveries])
             async with self._database.connection() as connection:
                 return await take(connection, self._subscription, opened, self._settings)
 
@@ -135,6 +140,7 @@ class Runner:
 
         batch = await self._persistently(with_schemas, between)
         self._goes_on()
+        taking.end(batch.parked)
         return ours, batch
 
     async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[None]]) -> T:
@@ -190,8 +196,10 @@ class Runner:
         async with self._database.connection() as connection, connection.transaction():
             answers = await inbox.unpublished(connection, name, _UNPUBLISHED_AT_ONCE)
             if answers:
-                await feed.write([self._outgoing(answer) for answer in answers.values()])
+                sends = Hops("send")
+                await feed.write([self._outgoing(answer) for answer in sends.carried(answers.values())])
                 await inbox.note_published(connection, name, list(answers))
+                sends.end()
 
     def _outgoing(self, answer: Message) -> Outgoing:
         headers = message_headers(answer, self._subscription.name)

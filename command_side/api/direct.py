@@ -92,7 +92,7 @@ class Directory:
     def __init__(self, routes: Iterable[CommandRoute]) -> None:
         # For each method and number of segments, where the fixed ones may stand; for these, handlers and parameters.
         self._layouts: dict[tuple[str, int], list[tuple[int, ...]]] = {}
-        self._routes: dict[tuple[str, ...], tuple[_Handler, dict[str, int]]] = {}
+        self._routes: dict[tuple[str, ...], tuple[CommandRoute, _Handler, dict[str, int]]] = {}
         for route in routes:
             segments = route.path.split("/")
             named = {segment[1:-1]: index for index, segment in enumerate(segments) if segment.startswith("{")}
@@ -102,15 +102,15 @@ class Directory:
                 if fixed not in layouts:
                     layouts.append(fixed)
                 key = (method, *(segments[index] for index in fixed))
-                self._routes[key] = (route.get_route_handler(), named)
+                self._routes[key] = (route, route.get_route_handler(), named)
 
     def find(self, scope: Scope) -> _Handler | None:
-        """The handler of a request, whose `path_params` are set; None when no route here is for it."""
+        """The handler of a request, whose `path_params` and `route` are set; None when no route here is for it."""
         method, segments = scope["method"], scope["path"].split("/")
         for fixed in self._layouts.get((method, len(segments)), ()):
             found = self._routes.get((method, *[segments[index] for index in fixed]))
             if found:
-                handler, named = found
+                scope["route"], handler, named = found
                 scope["path_params"] = {name: segments[index] for name, index in named.items()}
                 return handler if all(scope["path_params"].values()) else None
         return None
