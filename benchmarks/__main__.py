@@ -31,6 +31,7 @@ from benchmarks import (
     recovery,
     sales_tables,
     side_by_side,
+    traces,
     visible,
     writer,
 )
@@ -64,6 +65,7 @@ _MODULES = (
     older_events,
     inventory,
     order_to_confirmed,
+    traces,
 )
 MEASUREMENTS: Mapping[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 

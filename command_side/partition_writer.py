@@ -20,6 +20,7 @@ from command_side.order_store import StoreUnusable
 from command_side.outcomes import CommandRequest, NotServing, Outcome, Unanswered, Unavailable
 from command_side.partition_state import PartitionState
 from command_side.replay import Replay
+from command_side.traced_batch import batch_class
 from eventlog.fencing import Fenced, OutcomeUnknown
 from eventlog.reader import LogTruncated
 from schemas.events import WriterElected
@@ -195,8 +196,9 @@ class PartitionWriter:
 
     async def _commit(self, mandate: Mandate, state: PartitionState) -> None:
         """Decide what is in hand, append it as one batch, and only then answer."""
+        make = batch_class()
         while self._in_hand:
-            batch = Batch(self.partition, state, self._candidate.codec, mandate.term)
+            batch = make(self.partition, state, self._candidate.codec, mandate.term)
             outcomes = self._decide(batch)
             async with asyncio.timeout(self._candidate.settings.produce_deadline_s):
                 await self._make_durable(batch, mandate, state.next_offset)

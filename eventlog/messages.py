@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from eventlog.recorded import CONTENT_TYPE, SPECVERSION, Header
+from eventlog.recorded import CONTENT_TYPE, SPECVERSION, Header, traceparent_in
 from schemas.public_events import PublicEvent
 
 
@@ -57,7 +57,7 @@ def read_message(headers: Iterable[Header], event: PublicEvent) -> Message:
             event=event,
             correlation_id=found.get("correlation_id", b"").decode(),
             causation_id=found.get("causation_id", b"").decode(),
-            traceparent=found.get("traceparent", b"").decode(),
+            traceparent=traceparent_in(found),
         )
     except KeyError as missing:
         raise ValueError(f"the record lacks the header {missing.args[0]}") from None

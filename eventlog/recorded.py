@@ -4,7 +4,8 @@ Headers follow the CloudEvents Kafka protocol binding, binary mode (`ce_…`); `
 `correlation_id`, `causation_id`, `version`, `term`, `fingerprint` and `traceparent` are ours.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -58,6 +59,7 @@ class RecordedEvent(Struct, frozen=True, gc=False):
 
 SPECVERSION: Header = ("ce_specversion", b"1.0")
 _SOURCE: Header = ("ce_source", b"orderlog/command-api")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 CONTENT_TYPE: Header = ("content-type", b"application/avro")
 
 
@@ -100,10 +102,16 @@ def from_headers(headers: Iterable[Header]) -> Metadata:
             found.get("correlation_id", b"").decode(),
             found.get("causation_id", b"").decode(),
             found.get("fingerprint", b"").decode(),
-            found.get("traceparent", b"").decode(),
+            traceparent_in(found),
         )
     except KeyError as missing:
         raise ValueError(f"the record lacks the header {missing.args[0]}") from None
+
+
+def traceparent_in(headers: Mapping[str, bytes]) -> str:
+    """The W3C trace context among `headers`; empty when there is none or it is malformed: that is no event's fault."""
+    given = headers.get("traceparent")
+    return given.decode() if given and _TRACEPARENT.fullmatch(given) else ""
 
 
 def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:

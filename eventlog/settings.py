@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ADDRESS = r"[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+@[^<>@,;:\s\x00-\x1f\x7f-\U0010ffff]+"
+_COLLECTOR = re.compile(r"https?://(\[[^\]\s]+\]|[^\s/:]+)(:\d{1,5})?/\S*")
 _SENDER = re.compile(rf"[^<>@,;:\x00-\x1f]*<{_ADDRESS}>|{_ADDRESS}")
 
 
@@ -172,6 +173,21 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="least severe level that is logged"
     )
+
+    traces_url: str = Field(
+        "",
+        description="OTLP/HTTP address that traces are sent to, as http://127.0.0.1:4318/v1/traces; empty: no traces",
+    )
+    traces_share: float = Field(
+        1.0, ge=0, le=1, description="share of requests traced, of those that come without a trace; 1 is all"
+    )
+
+    @field_validator("traces_url")
+    @classmethod
+    def _is_a_collector(cls, given: str) -> str:
+        if given and not _COLLECTOR.fullmatch(given):
+            raise ValueError("write the address with its path, as http://127.0.0.1:4318/v1/traces, or nothing")
+        return given
 
     @field_validator("mail_from")
     @classmethod

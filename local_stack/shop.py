@@ -3,7 +3,8 @@
 Pure: what is drawn from `random` decides all, so a seed gives the same shop again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -61,12 +62,27 @@ class _Basket:
         return sum(quantity * GOODS[sku] for sku, quantity in self.quantities.items())
 
 
-def life(random: Random, pace_s: float) -> Iterator[Call]:
-    """The requests of one order's life, from its placing on, `pace_s` seconds apart on average."""
+def life(random: Random, pace_s: float) -> Generator[Call, bool | None, None]:
+    """The requests of one order's life, from its placing on, `pace_s` seconds apart on average.
+
+    It is sent whether each was accepted, and goes on accordingly; None counts as accepted. Changes of mind come soon:
+    a shop is quick to confirm.
+    """
     basket = _Basket(UUID(int=random.getrandbits(128), version=4))
     yield _place(random, basket)
-    for call in (*_changes(random, basket), *_ending(random, basket), *_mistake(random, basket)):
-        yield replace(call, pause_s=random.expovariate(1 / pace_s))
+    yield from _paced(_changes(random, basket), random, pace_s / 50)
+    yield from _paced(_ending(random, basket), random, pace_s)
+    yield from _paced(_mistake(random, basket), random, pace_s)
+
+
+def _paced(
+    calls: Generator[Call, bool | None, None], random: Random, pace_s: float
+) -> Generator[Call, bool | None, None]:
+    accepted: bool | None = None
+    with suppress(StopIteration):
+        while True:
+            call = calls.send(accepted)
+            accepted = yield replace(call, pause_s=random.expovariate(1 / pace_s))
 
 
 def order_body(random: Random, order_id: UUID, quantities: Mapping[str, int]) -> dict[str, Any]:
@@ -101,23 +117,25 @@ def _place(random: Random, basket: _Basket) -> Call:
     return Call("POST", "", body)
 
 
-def _changes(random: Random, basket: _Basket) -> Iterator[Call]:
+def _changes(random: Random, basket: _Basket) -> Generator[Call, bool | None, None]:
     path = f"/{basket.order_id}"
     if random.random() < 0.25:
         sku = random.choice(sorted(basket.quantities))
-        basket.quantities[sku] += 1
-        yield Call("PATCH", f"{path}/lines/{sku}", {"quantity": basket.quantities[sku]})
+        more = basket.quantities[sku] + 1
+        if (yield Call("PATCH", f"{path}/lines/{sku}", {"quantity": more})) is not False:
+            basket.quantities[sku] = more
     if random.random() < 0.15 and (left := sorted(set(GOODS) - set(basket.quantities))):
         sku = random.choice(left)
-        basket.quantities[sku] = 1
-        yield Call("POST", f"{path}/lines", {"sku": sku, "quantity": 1, "unit_price": GOODS[sku]})
+        line = {"sku": sku, "quantity": 1, "unit_price": GOODS[sku]}
+        if (yield Call("POST", f"{path}/lines", line)) is not False:
+            basket.quantities[sku] = 1
     if random.random() < 0.1 and len(basket.quantities) > 1:
         sku = random.choice(sorted(basket.quantities))
-        del basket.quantities[sku]
-        yield Call("DELETE", f"{path}/lines/{sku}")
+        if (yield Call("DELETE", f"{path}/lines/{sku}")) is not False:
+            del basket.quantities[sku]
 
 
-def _ending(random: Random, basket: _Basket) -> Iterator[Call]:
+def _ending(random: Random, basket: _Basket) -> Generator[Call, bool | None, None]:
     path, fate = f"/{basket.order_id}", random.random()
     if fate < 0.06:
         yield Call("POST", f"{path}/cancel", {"reason": random.choice(("changed my mind", "found it cheaper"))})
@@ -145,7 +163,7 @@ def _shipment(random: Random, basket: _Basket) -> dict[str, Any]:
     return {"carrier": random.choice(_CARRIERS), **how}
 
 
-def _mistake(random: Random, basket: _Basket) -> Iterator[Call]:
+def _mistake(random: Random, basket: _Basket) -> Generator[Call, bool | None, None]:
     """Now and then somebody asks for what the order no longer allows, or for what it has become since."""
     path = f"/{basket.order_id}"
     match random.randrange(40):

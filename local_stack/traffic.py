@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from random import Random
 from uuid import UUID, uuid4
@@ -66,14 +67,16 @@ class Traffic:
         return UUID(answer.raise_for_status().json()["order_id"])
 
     async def _live(self, client: httpx.AsyncClient, queries: httpx.AsyncClient) -> None:
-        for call in life(Random(self._random.random()), _PACE_S):
+        calls, accepted = life(Random(self._random.random()), _PACE_S), None
+        while call := _next(calls, accepted):
             await asyncio.sleep(call.pause_s)
             if call.decides:
                 if await _decided(queries, call) != "confirmed":
                     return
                 continue
             answer = await self._answered(client, call)
-            if answer.is_success:
+            accepted = answer.is_success
+            if accepted:
                 self.tally.accepted += 1
             else:
                 self.tally.rejected[answer.json()["type"].rpartition(":")[2]] += 1
@@ -92,6 +95,14 @@ class Traffic:
                 if answer.status_code >= 500:
                     raise _NotAnswered
         return answer
+
+
+def _next(calls: Generator[Call, bool | None, None], accepted: bool | None) -> Call | None:
+    """What follows once the last call was `accepted` or not; None at the end."""
+    try:
+        return calls.send(accepted)
+    except StopIteration:
+        return None
 
 
 async def _decided(queries: httpx.AsyncClient, call: Call) -> str:

@@ -12,7 +12,7 @@ from eventlog.identity import LogIdentity
 from eventlog.settings import Settings
 from projections.announcing import Announcer
 from projections.changelog import Changelog, changelog_topic
-from projections.faust_names import app_name, building_folders, table_of
+from projections.faust_names import app_name, building_folders, group_of, table_of
 from projections.fenced_table import FencedTable
 from projections.generations import Generation
 from projections.health import serve_health
@@ -110,7 +110,7 @@ def _app(parts: Parts, view: AnyView, worker: Worker, options: dict[str, Any]) -
     name = app_name(parts.settings, parts.generation.projection)
     app = ProjectionApp(name, topic, worker.read_starts, worker.let_go, **options)
     app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), concurrency=1)(worker.follow)
-    worker.ends = parts.ends
+    worker.ends, worker.group = parts.ends, group_of(parts.settings, parts.generation)
     watchdog = Watchdog(parts.settings, app, parts.metrics, worker.reached, lambda: worker.waiting_for, worker.ages)
     app.beside = (watchdog.run,)
     serve_health(app, worker, watchdog, parts.metrics, parts.listener)

@@ -37,7 +37,7 @@ from schemas.errors import BadInput, Explained
 from schemas.publish import load_codec
 from schemas.registry import Registry
 from schemas.topics import ORDER_EVENTS, ORDER_EVENTS_DLQ, Topic
-from service import logs
+from service import logs, tracing
 from service.database import Connection, connect
 from service.folders import own_folder
 from service.schema_lookup import SchemaLookup
@@ -73,6 +73,7 @@ def run(projection: str, settings: Settings, number: int | None = None) -> None:
     if number is not None:
         refuse_published(projection)
     logs.configure(settings, f"projection-{projection}")
+    tracing.configure(settings, f"projection-{projection}")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     folders = folders_of(settings, projection)
@@ -81,6 +82,7 @@ def run(projection: str, settings: Settings, number: int | None = None) -> None:
     with listen(settings.worker_host, settings.worker_port_of(projection)) as listener, own_folder(folders) as folder:
         replaced = asyncio.run(_run(VIEWS[projection], settings, listener, folder, number))
     if replaced and number is None:
+        tracing.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -21,6 +21,7 @@ from schemas.public_codec import PublicCodec
 from schemas.publish import load_public_codec
 from schemas.topics import Topic
 from service.database import Connection
+from service.tracing import Hops
 
 _SOURCE = "public"
 # A broker takes a million bytes (message.max.bytes), headers and all; a larger record would fail for ever.
@@ -197,12 +198,13 @@ class Outbox:
     def __init__(self, publisher: Publisher | None) -> None:
         self._publisher = publisher
         self._drafts: list[Draft] = []
+        self._hops = Hops("send")
 
     def add(self, messages: Sequence[Message] | None) -> None:
         """Add `messages`, all or none. Raises ValueError at one that cannot be sent."""
         if messages:
             assert self._publisher, "a view that publishes was given no publisher"
-            self._drafts += [self._publisher.draft(message) for message in messages]
+            self._drafts += [self._publisher.draft(message) for message in self._hops.carried(messages)]
 
     async def send(self, connection: Connection) -> None:
         """Publish, the last thing before the transaction of `connection` is committed. Raises NotPublished."""
@@ -212,6 +214,7 @@ class Outbox:
             # Once before, too: of a transaction that ended in a pipeline, Postgres does not count how long it is idle.
             await connection.execute("SELECT 1")
             await self._publisher.send(self._drafts, lambda: connection.execute("SELECT 1"))
+            self._hops.end()
 
 
 def _end(producer: Producer) -> None:

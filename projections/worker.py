@@ -23,8 +23,10 @@ from projections.parking import count_held
 from projections.publishing import MOST_PUBLISHED, Publisher
 from projections.read_ahead import MOST_RECORDS, Round, decoded_ahead
 from projections.starting import PositionRefused, start_offsets
+from projections.traced_records import begin
 from projections.view import View
 from schemas.codec import Codec
+from service import tracing
 from service.database import Database, connect
 from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
@@ -42,10 +44,11 @@ class Worker(ABC):
 
     `waiting_for` says what a batch is held up by, None when nothing holds it up. `ages` are, by partition, how old
     the first record of the last batch was when it was applied, in seconds. `ends` is up to where the view is made,
-    {partition: offset}, None for one that follows the log.
+    {partition: offset}, None for one that follows the log. `group` is its consumer group.
     """
 
     ends: Mapping[int, int] | None = None
+    group = ""
 
     def __init__(self, settings: Settings, schemas: SchemaLookup, metrics: Metrics) -> None:
         self.settings = settings
@@ -109,6 +112,7 @@ class Worker(ABC):
         """As `apply_once`, for as long as it takes. Ends the process when they cannot be applied at all."""
         if self.ends is not None:
             records = up_to(self.ends, records)
+        hops = begin(self.group, records) if tracing.is_on() and self.ends is None else None
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(_passing), wait=_BACK_OFF, before_sleep=self._wait
@@ -118,6 +122,8 @@ class Worker(ABC):
         except Exception as error:
             batch = ", ".join(f"{Position(p, some[0].offset)} to {some[-1].offset}" for p, some in records.items())
             stop_at_once("projection_stopped", reason=judge(error).reason, batch=batch, exc_info=error)
+        if hops:
+            hops.end()
         if self.waiting_for:
             log.info("projection_goes_on", partitions=sorted(records))
             self.waiting_for = None

@@ -52,7 +52,11 @@ PUBLIC = (
 DEAD_LETTERS = (
     Header("parked_by", "Who could not handle the record."),
     Header("parked_reason", "Why."),
-    Header("parked_position", "Where the record stands, partition:offset.", required=False),
+    Header(
+        "parked_position",
+        "Where the record stands: partition:offset of the log, topic:partition:offset of a subscriber's topics.",
+        required=False,
+    ),
     Header("parked_attempts", "How often it was tried.", required=False),
     Header("parked_generation", "Of a projection: in which generation of its view.", required=False),
 )

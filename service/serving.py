@@ -12,9 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from eventlog.settings import Settings
-from service import logs
+from service import logs, tracing
 from service.http_metrics import Measured
 from service.metrics import Exposition
+from service.traced_requests import traced
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ def run_app(
     /metrics shows `exposition`.
     """
     logs.configure(settings, service)
+    tracing.configure(settings, service)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,7 +53,7 @@ def run_app(
         signal.signal(number, lambda _signal, _frame: None)
     spare_the_collector()
     config = uvicorn.Config(
-        Measured(app, exposition or Exposition()),
+        traced(Measured(app, exposition or Exposition())),
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -46,7 +46,8 @@ _REFUSED = ("22", "23", "54")
 
 def judge_postgres(error: psycopg.Error) -> Retry | Park | Stop:
     """What an error of Postgres calls for."""
-    said = " ".join(str(error).split())
+    # Not its detail: that shows the row, and with it whoever the row is about.
+    said = " ".join((error.diag.message_primary or str(error)).split())
     if isinstance(error, psycopg.DataError) or (error.sqlstate or "")[:2] in _REFUSED:
         return Park(f"Postgres refuses it: {said}")
     if isinstance(error, _PASSING):

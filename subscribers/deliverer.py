@@ -14,6 +14,7 @@ from subscribers import outbox
 from subscribers.metrics import Metrics
 from subscribers.outbox import Later, Perform, Settled, Task, Unavailable
 from subscribers.subscription import Effects, Subscription
+from subscribers.traced import traced
 
 log = structlog.get_logger()
 UnderWay = set[asyncio.Task[Settled]]
@@ -55,7 +56,8 @@ class Deliverer:
         """
         under_way: UnderWay = set()
         try:
-            async with self._effects.open(self._settings) as perform:
+            async with self._effects.open(self._settings) as opened:
+                perform = traced(opened, self._effects.what)
                 try:
                     await self._until_postgres(self._release)
                     while True:
@@ -126,10 +128,9 @@ class Deliverer:
 
     def _count(self, settled: Sequence[Settled]) -> None:
         for one in settled:
-            self._metrics.tasks.add(outcome=type(one.outcome).__name__.lower())
+            self._metrics.tasks.add(outcome=one.how)
             about = {"task": one.task.id, "order_id": str(one.task.order_id), "reason": one.outcome.reason}
             if one.state == "dead":
-                self._metrics.dead.add()
                 log.error("task_is_dead", **about)
             elif isinstance(one.outcome, Later):
                 log.warning("task_failed", **about, failed=one.failed)

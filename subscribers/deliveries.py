@@ -6,6 +6,10 @@ from uuid import UUID
 from eventlog.messages import Message, read_message
 from eventlog.recorded import Header
 from schemas.public_codec import PublicCodec
+from service.database import storable
+
+_LONGEST_ID = 500  # characters; an index of Postgres's holds no value of any length
+_KEPT_HEADERS = ("correlation_id", "causation_id", "traceparent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,11 @@ class Delivery:
 
     @property
     def event_id(self) -> str:
-        """The event's id; for a record that does not tell, its place."""
-        told = next((value for name, value in self.headers if name == "ce_id"), b"")
-        return told.decode(errors="backslashreplace") if told else f"{self.topic}:{self.partition}:{self.offset}"
+        """The event's id; the place of a record that tells none, or one that cannot be kept."""
+        told = dict(self.headers).get("ce_id", b"")
+        text = told.decode(errors="replace")
+        can_be_kept = 0 < len(text) <= _LONGEST_ID and storable(text).encode() == told
+        return text if can_be_kept else ":".join(str(part) for part in self.place)
 
     @property
     def order_id(self) -> UUID | None:
@@ -55,6 +61,17 @@ def open_delivery(codec: PublicCodec, delivery: Delivery) -> Opened:
         message = read_message(delivery.headers, codec.decode(delivery.value))
         if message.topic != delivery.topic:
             raise ValueError(f"ce_type is {message.topic}, and the record is in {delivery.topic}")
+        _require_keepable(delivery, message)
     except ValueError as error:  # DecodeError is one
         return Opened(delivery, None, error)
     return Opened(delivery, message)
+
+
+def _require_keepable(delivery: Delivery, message: Message) -> None:
+    """Raises ValueError for headers that Postgres cannot hold: the inbox and the answers in it have them."""
+    if message.event_id != delivery.event_id:
+        raise ValueError(f"ce_id is empty, longer than {_LONGEST_ID} characters, or has a NUL")
+    for name in _KEPT_HEADERS:
+        value = getattr(message, name)
+        if value != storable(value):
+            raise ValueError(f"the header {name} has a NUL: {storable(value)}")

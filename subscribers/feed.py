@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 _CALL_S = 5.0  # longest a call waits for the broker
+_HUNG_S = 30.0  # longest all calls of a piece of work may take together, with the broker away
 _TRANSACTION_MS = 10_000
 _QUEUED_KB = 8_192  # of records that were fetched and not taken yet
 _LOG_LEVEL = 2  # critical: librdkafka tells of each failed connection, and what matters of it we say ourselves
@@ -33,6 +34,10 @@ _NOT_OURS = (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaE
 
 class FeedBroken(Exception):
     """The feed cannot go on, and must be opened anew: it was fenced, or the broker does not answer."""
+
+
+class FeedHung(Exception):
+    """A call of librdkafka does not return. Nothing can end it but the end of the process."""
 
 
 class Undone(Exception):
@@ -63,7 +68,9 @@ class Fetched:
 
 
 class Feed:
-    """Use as an async context manager. For one task at a time. Raises FeedBroken wherever the broker is needed.
+    """Use as an async context manager. For one task at a time.
+
+    Raises FeedBroken wherever the broker is needed, and FeedHung anywhere.
 
     `on_trouble` is called, from the feed's thread, with what the broker is waited for; FeedBroken may follow or not.
     """
@@ -83,8 +90,9 @@ class Feed:
         self._paused = False
         self._called: float | None = None
         self.assigned: set[Place] = set()
-        group_id = self._prefix + group
-        self._consumer = Consumer(_consumer_settings(settings, group_id))
+        self._unread = f"{group}.dlq"
+        self._settings = _consumer_settings(settings, self._prefix + group)
+        self._consumer = Consumer(self._settings)
         self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id))
 
     async def __aenter__(self) -> "Feed":
@@ -102,7 +110,7 @@ class Feed:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        await self._in_thread(self._close)
         self._thread.shutdown(wait=False)
 
     async def fetch(self, most: int) -> Fetched:
@@ -119,7 +127,7 @@ class Feed:
         try:
             if outgoing:
                 await self._call(lambda: self._transaction(fetched, outgoing))
-            else:
+            elif fetched.deliveries:
                 await self._call(lambda: self._commit(fetched))
         except FeedBroken as broken:
             error = broken.__cause__.args[0] if isinstance(broken.__cause__, KafkaException) else None
@@ -135,8 +143,12 @@ class Feed:
         await self._call(lambda: self._transaction(None, outgoing))
 
     async def lag(self) -> Mapping[Place, int]:
-        """{(topic, partition): records that are not done} of the partitions that are ours."""
-        return await self._call(self._lag)
+        """{(topic, partition): records that are not done} of the partitions that are ours; none if nobody can tell."""
+        try:
+            return await self._call(self._lag)
+        except FeedBroken as broken:
+            self._on_trouble(str(broken))  # nothing is lost by not knowing it
+            return {}
 
     @property
     def silent(self) -> bool:
@@ -146,13 +158,22 @@ class Feed:
     async def _call(self, work: Callable[[], T]) -> T:
         self._called = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._in_thread(work)
         except KafkaException as error:
             raise FeedBroken(_said(error)) from error
         except SystemError as error:  # confluent-kafka lets some fatal errors out in this way
             raise FeedBroken(f"Kafka: {error}") from error
         finally:
             self._called = None
+
+    # send_offsets_to_transaction does not keep to its timeout while the group's coordinator is away (librdkafka 2.16,
+    # its issues 5456 and 5511), and a call made again was seen never to return.
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(_HUNG_S):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise FeedHung(f"the Kafka client has not returned from a call for {_HUNG_S:g} s") from None
 
     def _fetch(self, most: int) -> Fetched:
         self._resume()
@@ -209,11 +230,34 @@ class Feed:
 
     def _lag(self) -> Mapping[Place, int]:
         lags: dict[Place, int] = {}
-        for at in self._consumer.committed(self._consumer.assignment(), _CALL_S):
+        for at in self._committed():
             low, high = self._consumer.get_watermark_offsets(at, cached=True)
             if high >= 0:  # it has been fetched from
                 lags[self._named(at)] = max(high - (at.offset if at.offset >= 0 else max(low, 0)), 0)
         return lags
+
+    def _committed(self) -> list[TopicPartition]:
+        """The group's offsets of what is ours.
+
+        A broker that was killed between the end of a transaction and its note for the group was seen to forget that
+        note when it came back (Kafka 4.3, its only broker): the offsets stay pending, and nobody is told them any more.
+        Another transaction of the same producer ends that. It is given up, so the batch comes again, and its answers
+        may stand in their topics twice, under one id; to complete it could take an answer for published that is not.
+        """
+        ours = self._consumer.assignment()
+        try:
+            return self._consumer.committed(ours, _CALL_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:
+                raise
+        # Told whether or not they are pending; raises if it is the broker that does not answer.
+        Consumer({**self._settings, "isolation.level": "read_uncommitted"}).committed(ours, _CALL_S)
+        self._on_trouble("Kafka: the group's offsets are pending; giving the transaction up that they belong to")
+        self._producer.begin_transaction()
+        nothing = TopicPartition(self._prefix + self._unread, 0, 0)
+        self._producer.send_offsets_to_transaction([nothing], self._consumer.consumer_group_metadata(), _CALL_S)
+        self._producer.abort_transaction(_CALL_S)
+        return self._consumer.committed(ours, _CALL_S)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.assigned |= {self._named(one) for one in partitions}
@@ -247,6 +291,8 @@ class Feed:
 
     def _close(self) -> None:
         self._consumer.close()
+        # Gone before the next feed's come, and with them what they would still try.
+        del self._consumer, self._producer
 
 
 def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class Metrics:
         self.batches = make.counter("batches", "Batches taken in")
         self.retries = make.counter("retries", "Attempts that failed and were made again", "cause")
         self.tasks = make.counter("tasks", "Attempts at tasks of the outbox, by how they ended", "outcome")
-        self.dead = make.counter("tasks_dead", "Tasks of the outbox that were given up")
+        for outcome in ("done", "later", "unavailable", "dead"):
+            self.tasks.child(outcome=outcome)
         self.lag = make.gauge("lag_messages", "Messages that are not taken in yet", "topic", "partition")
         self.due = make.gauge("tasks_due", "Tasks of the outbox that are due and not done, up to the limit")
         self.held = make.gauge("parked_orders", "Orders with parked messages, of all partitions")

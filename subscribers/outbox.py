@@ -129,6 +129,11 @@ class Settled:
                 return "waiting"
         return "dead"
 
+    @property
+    def how(self) -> str:
+        """How it ended, in a word: done, later, unavailable, dead."""
+        return "dead" if self.state == "dead" else type(self.outcome).__name__.lower()
+
 
 Perform = Callable[[Task], Awaitable[Outcome]]
 

@@ -30,7 +30,8 @@ class Parts:
 
     def not_ready(self) -> str | None:
         """What it waits for; None when events flow."""
-        return self.runner.waiting_for or (self.deliverer.waiting_for if self.deliverer else None)
+        reasons = (self.runner.waiting_for, self.deliverer.waiting_for if self.deliverer else None)
+        return "; ".join(reason for reason in reasons if reason) or None
 
     def loops(self) -> Sequence[Callable[[], object]]:
         """Its loops."""

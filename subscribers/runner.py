@@ -21,15 +21,17 @@ from schemas.public_codec import PublicCodec
 from service.database import Database
 from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
+from service.tracing import Hops
 from service.verdicts import Retry
 from subscribers import inbox, outbox, parking
 from subscribers.dead_letters import notice
 from subscribers.deliveries import open_delivery
 from subscribers.failures import is_passing, judge
-from subscribers.feed import Feed, FeedBroken, Fetched, Outgoing, Undone
+from subscribers.feed import Feed, FeedBroken, FeedHung, Fetched, Outgoing, Undone
 from subscribers.metrics import Metrics
 from subscribers.subscription import Subscription
 from subscribers.taking import Batch, first, take
+from subscribers.traced import Taking
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -92,8 +94,13 @@ class Runner:
                         while True:
                             await self._once(feed)
                 except FeedBroken as broken:
+                    self._feed = None
                     self._troubled(str(broken))
                     await asyncio.sleep(_REOPEN_S)
+        except FeedHung as hung:
+            stop_at_once("subscriber_stopped", reason=str(hung))
+        except Exception as error:
+            stop_at_once("subscriber_stopped", reason="what it took in cannot be answered", exc_info=error)
         finally:
             await self._database.close()
 
@@ -106,18 +113,21 @@ class Runner:
         fetched, batch = await self._take(feed, fetched)
         self._count(batch)
         outgoing = [notice(self._subscription, one) for one in batch.parked]
-        outgoing += [self._outgoing(answer) for answer in batch.answers]
+        sends = Hops("send")
+        outgoing += [self._outgoing(answer) for answer in sends.carried(batch.answers)]
         with suppress(Undone):
             await feed.commit(fetched, outgoing)
+            sends.end()
             self._metrics.published.add(len(batch.answers))
 
     async def _take(self, feed: Feed, fetched: Fetched) -> tuple[Fetched, Batch]:
         """Take in what is still ours of `fetched`, for as long as it takes."""
         ours = fetched
+        taking = Taking(self._settings.topic_prefix + self._subscription.name)
 
         async def attempt() -> Batch:
             nonlocal ours
-            opened = [open_delivery(self._codec, delivery) for delivery in ours.deliveries]
+            opened = taking.begin([open_delivery(self._codec, delivery) for delivery in ours.deliveries])
             async with self._database.connection() as connection:
                 return await take(connection, self._subscription, opened, self._settings)
 
@@ -129,6 +139,8 @@ class Runner:
             ours = ours.only(await feed.keep_alive())
 
         batch = await self._persistently(with_schemas, between)
+        self._goes_on()
+        taking.end(batch.parked)
         return ours, batch
 
     async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[None]]) -> T:
@@ -148,9 +160,6 @@ class Runner:
             raise
         except Exception as error:
             stop_at_once("subscriber_stopped", reason=judge(error).reason, exc_info=error)
-        if self._waiting_for:
-            log.info("subscriber_goes_on")
-            self._waiting_for = None
         return done
 
     async def _look(self, feed: Feed) -> None:
@@ -174,10 +183,12 @@ class Runner:
             self._waits("its outbox is full: what it has to do to the outside is not done", "outbox")
             await feed.keep_alive()
             await asyncio.sleep(1)
+        if feed.assigned:
+            self._goes_on()
+        else:
+            self._waiting_for = _UNASSIGNED
         for (topic, partition), lag in (await feed.lag()).items():
             self._metrics.lag.put(lag, topic=topic, partition=partition)
-        if not feed.assigned:
-            self._waiting_for = _UNASSIGNED
         self._looked = time.monotonic()
 
     async def _publish_redriven(self, feed: Feed) -> None:
@@ -185,8 +196,10 @@ class Runner:
         async with self._database.connection() as connection, connection.transaction():
             answers = await inbox.unpublished(connection, name, _UNPUBLISHED_AT_ONCE)
             if answers:
-                await feed.write([self._outgoing(answer) for answer in answers.values()])
+                sends = Hops("send")
+                await feed.write([self._outgoing(answer) for answer in sends.carried(answers.values())])
                 await inbox.note_published(connection, name, list(answers))
+                sends.end()
 
     def _outgoing(self, answer: Message) -> Outgoing:
         headers = message_headers(answer, self._subscription.name)
@@ -204,6 +217,11 @@ class Runner:
 
     def _troubled(self, reason: str) -> None:
         self._waits(reason, "kafka")
+
+    def _goes_on(self) -> None:
+        if self._waiting_for:
+            log.info("subscriber_goes_on")
+        self._waiting_for = None
 
     def _waits(self, reason: str, cause: str) -> None:
         if reason != self._waiting_for:

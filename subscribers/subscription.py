@@ -27,12 +27,14 @@ HandleOne = Callable[[Connection, Message], Awaitable[Answer]]
 class Effects:
     """What a subscriber does to the outside, from its outbox: `open` makes ready, `at_once` tasks are under way.
 
-    `attempts` is how often a task may fail by its own fault until it is a dead letter.
+    `attempts` is how often a task may fail by its own fault until it is a dead letter. `what` says in two words what
+    carrying out a task is, for traces. The tasks of a message have its `traceparent` in what they say.
     """
 
     open: Callable[[Settings], AbstractAsyncContextManager[Perform]]
     at_once: int
     attempts: Callable[[Settings], int]
+    what: str = "do task"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from eventlog.settings import Settings
-from projections.catalogue import IN_POSTGRES, IN_TABLES
+from projections.catalogue import IN_POSTGRES, IN_TABLES, VIEWS
 from projections.parking_anywhere import ParkedAnywhere
 from projections.parking_pages import outcome_as_dict
 from projections.parking_records import NotParked, ParkedEvent, Selection, select, select_parked
@@ -34,27 +34,41 @@ class Asked:
     subscriber: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises BadInput for what contradicts itself, or nothing there is."""
+        """Raises BadInput for what contradicts itself, and for names that nothing has."""
         if (self.at is not None) + (self.order_id is not None) + self.everything != 1:
             raise BadInput(
-                "say which parked events: one position (partition:offset), one event id, one --order, or --all"
+                "say which parked events: one by its position (partition:offset) or event id, one --order, or --all"
             )
         if self.projection and self.subscriber:
             raise BadInput("--projection and --subscriber exclude each other")
-        if self.subscriber and self.subscriber not in SUBSCRIPTIONS:
-            raise BadInput(f"there is no subscriber {self.subscriber!r}; there is: {', '.join(SUBSCRIPTIONS)}")
+        for what, name, known in (
+            ("projection", self.projection, VIEWS),
+            ("subscriber", self.subscriber, SUBSCRIPTIONS),
+        ):
+            if name and name not in known:
+                raise BadInput(f"there is no {what} {name!r}; there is: {', '.join(known)}")
+        if self.projection and self.at and not self._is_position:
+            raise BadInput(f"{self.at!r} is not a position; write partition:offset, for example 3:1207")
+        if self.subscriber and self._is_position:
+            raise BadInput(
+                f"{self.at} is a position in the log; a subscriber's events have ids, such as order.events:3:1207"
+            )
+
+    @property
+    def _is_position(self) -> bool:
+        return self.at is not None and _POSITION.fullmatch(self.at) is not None
 
     @property
     def of_projections(self) -> Selection | None:
         """The part that projections have; None when they are not meant."""
-        if self.subscriber or (self.at and not _POSITION.fullmatch(self.at) and not self.projection):
+        if self.subscriber or (self.at and not self._is_position):
             return None
         return select(self.projection, self.at, self.order_id, self.everything)
 
     @property
     def of_subscribers(self) -> Which | None:
         """The part that subscribers have; None when they are not meant."""
-        if self.projection or (self.at and _POSITION.fullmatch(self.at)):
+        if self.projection or self._is_position:
             return None
         return Which(self.subscriber, self.at, self.order_id)
 

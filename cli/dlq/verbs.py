@@ -100,8 +100,9 @@ def redrive(
 ) -> None:
     """Handle parked events again, each order's in sequence, once what made them fail was mended; safe to repeat.
 
-    Of one event: that one and those of its order before it. An event that fails again stays parked, with all behind
-    it. Mails and commands that are dead are tried again by their subscriber.
+    Of one event: that one and those of its order before it. An event that
+    fails again stays parked, with all behind it. Mails and commands that are
+    dead are tried again by their subscriber, which publishes answers too.
     """
     from cli.dlq import anywhere
 
@@ -124,8 +125,8 @@ def discard(
 ) -> None:
     """Give up parked events on purpose, and handle what waited behind them. The log keeps them.
 
-    An event that is part of its order's history is refused to a projection without --force: no later one can be
-    applied without it.
+    A projection gives up no event of its order's history without --force:
+    nothing later of that order can be applied without it.
     """
     from cli.dlq import anywhere
     from schemas.errors import BadInput

@@ -120,7 +120,7 @@ class _BulkAnswer(Response):
             await self._window.put(self._under_way(number, line, asked))
 
     def _under_way(self, number: int, line: bytes, asked: Asked) -> _UnderWay:
-        forward = partial(self._forwarder.send, line) if self._given_s is None else None
+        forward = partial(self._forwarder.send, line, self._trace) if self._given_s is None else None
         try:
             result = self._router.enqueue(asked.submission, forward, self._given_s)
         except Unavailable as unavailable:

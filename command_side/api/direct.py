@@ -105,12 +105,12 @@ class Directory:
                 self._routes[key] = (route, route.get_route_handler(), named)
 
     def find(self, scope: Scope) -> _Handler | None:
-        """The handler of a request, whose `path_params` are set; None when no route here is for it."""
+        """The handler of a request, whose `path_params` and `route` are set; None when no route here is for it."""
         method, segments = scope["method"], scope["path"].split("/")
         for fixed in self._layouts.get((method, len(segments)), ()):
             found = self._routes.get((method, *[segments[index] for index in fixed]))
             if found:
-                scope["route"], handler, named = found  # as FastAPI does
+                scope["route"], handler, named = found
                 scope["path_params"] = {name: segments[index] for name, index in named.items()}
                 return handler if all(scope["path_params"].values()) else None
         return None

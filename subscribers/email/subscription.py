@@ -52,6 +52,8 @@ def mail_of(message: Message) -> Task | None:
             what |= {"kind": Kind.SHIPPED, **shipment}
         case _:
             return None
+    if message.traceparent:
+        what["traceparent"] = message.traceparent
     return Task(f"mail:{message.event_id}", message.event_id, event.order_id, what)
 
 
@@ -59,5 +61,7 @@ EMAIL = Subscription(
     name=NAME,
     topics=(ORDER_PLACED, ORDER_CHANGED, ORDER_CONFIRMED, ORDER_REJECTED, ORDER_CANCELLED, ORDER_SHIPPED),
     handle=handle,
-    effects=Effects(open=open_mailing, at_once=AT_ONCE, attempts=lambda settings: settings.mail_attempts),
+    effects=Effects(
+        open=open_mailing, at_once=AT_ONCE, attempts=lambda settings: settings.mail_attempts, what="send mail"
+    ),
 )

@@ -40,5 +40,5 @@ ORDER_PROCESS = Subscription(
         INVENTORY_REJECTED,
     ),
     handle=handle,
-    effects=Effects(open=sending, at_once=AT_ONCE, attempts=lambda _settings: ATTEMPTS),
+    effects=Effects(open=sending, at_once=AT_ONCE, attempts=lambda _settings: ATTEMPTS, what="send command"),
 )

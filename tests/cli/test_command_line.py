@@ -25,7 +25,7 @@ def orderlog(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
 
 
 VERBS = (
-    *("up", "down", "status", "demo", "serve", "project", "import"),
+    *("up", "down", "status", "demo", "serve", "project", "subscribe", "import"),
     *("topics", "schemas", "migrate", "log", "verify", "dlq", "config"),
 )
 
@@ -43,8 +43,7 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         ("log", "tail"),
         ("log", "backup"),
         ("log", "restore"),
-        ("dlq", "redrive"),
-        ("dlq", "discard"),
+        *(("dlq", verb) for verb in ("list", "show", "redrive", "discard")),
     ):
         assert CliRunner().invoke(app, [*verb, "--help"]).exit_code == 0
 
@@ -62,10 +61,25 @@ def test_help_lists_every_verb_and_each_has_its_own(tmp_path: Path) -> None:
         (("verify", "public"), {}, "public events are told once"),
         (("project", "public", "--generation", "7"), {}, "public events are told once"),
         (("log", "restore", "/nowhere"), {}, "there is no backup in /nowhere"),
-        (("dlq", "redrive"), {}, "say which parked events: one position (partition:offset), one order, or all"),
+        (("dlq", "redrive"), {}, "one by its position (partition:offset) or event id, one --order, or --all"),
         (("dlq", "redrive", "3:1", "--all"), {}, "say which parked events"),
-        (("dlq", "show", "x"), {}, "'x' is not a position; write partition:offset, for example 3:1207"),
+        (("dlq", "redrive", "--subscriber", "email"), {}, "say which parked events"),
+        (
+            ("dlq", "show", "x", "--projection", "orders"),
+            {},
+            "'x' is not a position; write partition:offset, for example",
+        ),
+        (
+            ("dlq", "list", "--projection", "dinner"),
+            {},
+            "there is no projection 'dinner'; there is: orders, sales, public",
+        ),
+        (("dlq", "list", "--subscriber", "dinner"), {}, "there is no subscriber 'dinner'; there is: inventory"),
+        (("dlq", "list", "--subscriber", "email", "--projection", "orders"), {}, "exclude each other"),
+        (("dlq", "discard", "--subscriber", "email", "--all"), {}, "say --yes, or --dry-run"),
+        (("dlq", "show", "3:1", "--subscriber", "email"), {}, "a subscriber's events have ids, such as order.events"),
         (("dlq", "discard", "3:1"), {}, "say --yes, or --dry-run"),
+        (("subscribe", "dinner"), {}, "there is no subscriber 'dinner'; there is: inventory"),
         (("status",), {"ORDERLOG_PARTITIONS": "many"}, "ORDERLOG_PARTITIONS='many'"),
         (("config",), {"ORDERLOG_LOG_FORMAT": "xml"}, "ORDERLOG_LOG_FORMAT='xml'"),
     ],

@@ -39,9 +39,9 @@ class Clients:
             order_id = ""
             for call in life(random, 1.0):
                 order_id = order_id or str((call.body or {})["order_id"])
-                url = await self._send(client, call, order_id, url, random)
+                url = await self.send(client, call, order_id, url, random)
 
-    async def _send(self, client: httpx.AsyncClient, call: Call, order_id: str, url: str, random: Random) -> str:
+    async def send(self, client: httpx.AsyncClient, call: Call, order_id: str, url: str, random: Random) -> str:
         """Repeat the command until it is answered, elsewhere after each failure; the URL that answered."""
         headers = {"Idempotency-Key": str(uuid4())} | ({"If-Match": call.if_match} if call.if_match else {})
         sent = time.monotonic()

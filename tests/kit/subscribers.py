@@ -104,15 +104,21 @@ class PublicTopics:
 
 
 class Subscriber(Child):
-    """A subscriber as a process of its own, on a port that it keeps; `module` is run if it is not in the catalogue."""
+    """A subscriber as a process of its own, on a port that it keeps; `module` is run if it is not in the catalogue.
 
-    def __init__(self, settings: Settings, log_file: Path, name: str, module: str | None = None) -> None:
+    `code` is a folder with packages that are to take the place of the installed ones.
+    """
+
+    def __init__(
+        self, settings: Settings, log_file: Path, name: str, module: str | None = None, code: Path | None = None
+    ) -> None:
+        self.subscription = name
         port = free_port()
         field = f"{name}_port" if f"{name}_port" in Settings.model_fields else "subscriber_port"
         self.settings = settings.model_copy(update={field: port, "log_format": "json"})
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", module] if module else orderlog("subscribe", name)
-        super().__init__(log_file.stem, command, log_file, environment=environment_of(self.settings))
+        super().__init__(log_file.stem, command, log_file, environment=environment_of(self.settings), cwd=code)
 
     def start(self) -> None:
         """Start it and return once it has partitions."""

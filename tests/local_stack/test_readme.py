@@ -43,7 +43,8 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     def answered(command: str) -> str:
         return subprocess.check_output(["sh", "-c", here_and_now(command)], text=True, timeout=30)
 
-    stock, place, read, changes, ship, pay, listing, events, before, customer, level, positions, revenue = walk()
+    stock, place, read, changes, ship, pay, *rest = walk()
+    listing, events, before, customer, level, positions, revenue, topics = rest
     assert json.loads(answered(stock))["available"] == 100
     for _ in range(2):
         placed = answered(place)
@@ -67,6 +68,7 @@ def test_the_walk_with_curl_does_what_it_says(checkout: Callable[[str], Checkout
     view, *_ = json.loads(answered(positions))["projections"]
     assert (view["name"], len(view["partitions"])) == ("orders", 12)
     assert set(json.loads(answered(revenue))) == {"by", "revenue"}
+    assert "order-placed" in json.loads(answered(topics))["channels"]
     (program,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     printed = subprocess.check_output([sys.executable, "-c", here_and_now(program)], text=True, timeout=60)
     assert printed == "cancelled\n"

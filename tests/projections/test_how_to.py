@@ -1,7 +1,5 @@
 """docs/how-to/add-a-view.md, done as it says: its files, its line, its worker, its query, on a real log."""
 
-import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +8,12 @@ from random import Random
 import psycopg
 import pytest
 
-import projections
 from eventlog.reader import log_ends
 from eventlog.settings import Settings
 from local_stack.process import Child
 from local_stack.services import environment_of, orderlog
 from schemas.events import LineAdded, LinesReturned, OrderPlaced
+from tests.kit.how_to import blocks, carry_out
 from tests.kit.worlds import eventually, log_of, prepare
 from tests.projections.histories import history
 from tests.projections.log import log_writer
@@ -27,28 +25,9 @@ PAGE = (Path(__file__).parents[2] / "docs/how-to/add-a-view.md").read_text()
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder in which `projections` has been changed as the page says."""
-    (source,) = projections.__path__
-    shutil.copytree(source, tmp_path / "projections", ignore=shutil.ignore_patterns("__pycache__"))
-    files = re.findall(r"^`(projections/skus/\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert [Path(name).stem for name, _ in files] == ["__init__", "fold", "tables", "view"]
-    for name, text in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    patch(tmp_path / "projections/catalogue.py")
+    files = carry_out(PAGE, tmp_path, ["projections"])
+    assert [Path(name).stem for name in files] == ["__init__", "fold", "tables", "view"]
     return tmp_path
-
-
-def patch(file: Path) -> None:
-    """Change `file` as the page's diff does, each of whose lines must fit."""
-    (diff,) = re.findall(r"^```diff\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    text = file.read_text()
-    for hunk in diff.split("@@\n")[1:]:
-        lines = hunk.splitlines(keepends=True)
-        before = "".join(line[1:] for line in lines if line[0] in " -")
-        after = "".join(line[1:] for line in lines if line[0] in " +")
-        assert text.count(before) == 1, before
-        text = text.replace(before, after)
-    file.write_text(text)
 
 
 @pytest.fixture
@@ -81,7 +60,7 @@ async def test_the_view_of_the_page_counts_every_piece(settings: Settings, worke
                 ordered[sku] += quantity
             case LinesReturned(lines=back):
                 returned.update({line.sku: line.quantity for line in back})
-    (query,) = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (query,) = blocks(PAGE, "sql")
     with psycopg.connect(settings.postgres_url) as connection:
         rows = connection.execute(query.encode()).fetchall()
     assert {sku: (int(o), int(r)) for sku, o, r in rows} == {sku: (ordered[sku], returned[sku]) for sku in ordered}

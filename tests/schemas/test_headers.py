@@ -12,6 +12,10 @@ from projections.parking_records import ParkedEvent
 from schemas.events import OrderDelivered
 from schemas.headers import DEAD_LETTERS, LOG, PUBLIC, Header
 from schemas.public_events import InventoryReserved
+from subscribers.dead_letters import notice
+from subscribers.deliveries import Delivery
+from subscribers.email.subscription import EMAIL
+from subscribers.parking import SetAside
 
 NOW = datetime.now(UTC)
 
@@ -39,7 +43,7 @@ def test_of_public_events() -> None:
     assert names(message_headers(bare, "inventory")) == documented(PUBLIC, required=True)
 
 
-def test_of_dead_letters() -> None:
+def test_of_dead_letters_of_projections() -> None:
     order = uuid4()
     parked = ParkedEvent(
         projection="orders",
@@ -61,3 +65,13 @@ def test_of_dead_letters() -> None:
         announced_at=None,
     )
     assert names(notice_headers(parked)) == documented(DEAD_LETTERS)
+
+
+def test_of_dead_letters_of_subscribers() -> None:
+    """They follow the record's own headers, and a subscriber has no generations."""
+    delivery = Delivery("order.placed", 2, 7, 0, b"k", b"", (("ce_id", b"e"),))
+    own, *added = notice(EMAIL, SetAside(delivery, "no", ValueError("no"), 1)).headers
+    assert own == ("ce_id", b"e")
+    assert names(added) == documented(DEAD_LETTERS) - {"parked_generation"}
+    assert names(added) >= documented(DEAD_LETTERS, required=True)
+    assert dict(added)["parked_position"] == b"order.placed:2:7"

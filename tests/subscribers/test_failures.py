@@ -1,5 +1,6 @@
 """What a subscriber needs is lost and comes back; it is suspended and wakes up among successors: still once each."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,23 @@ async def test_one_that_was_suspended_is_refused_by_the_broker_when_it_wakes_up(
         first.signal(signal.SIGCONT)
         first.stop()
         second.stop()
+
+
+async def test_one_whose_kafka_client_hangs_ends_and_the_next_goes_on(
+    echo: PublicTopics, settings: Settings, tmp_path: Path
+) -> None:
+    hanging = Subscriber(settings, tmp_path / "hanging.log", "echo", "tests.subscribers.hanging")
+    sent = send(echo, 10)
+    hanging.start_only()
+    try:
+        assert await asyncio.to_thread(hanging.wait, 60) == 1
+    finally:
+        hanging.kill()
+    (said,) = hanging.logged("subscriber_stopped")
+    assert "has not returned from a call" in said["reason"]
+    subscriber = Subscriber(settings, tmp_path / "echo.log", "echo", MODULE)
+    subscriber.start_only()
+    try:
+        await answered_once(echo, settings, sent, subscriber)
+    finally:
+        subscriber.stop()
