@@ -12,7 +12,7 @@ from eventlog.settings import Settings
 from query_side.api.models import Status
 from query_side.dashboard.asking import Asker, Reply
 from query_side.dashboard.catalogue import topics
-from query_side.dashboard.places import Place
+from query_side.dashboard.places import PUBLISHING, Place
 from query_side.dashboard.sampling import HOUR_S, Sampler
 from query_side.dashboard.shapes import spark
 from query_side.dashboard.standing import Heard, subscriber
@@ -22,6 +22,7 @@ from query_side.stats import Stats, Sums
 
 Shown = dict[str, Any]
 TICK_S = 2.0
+_SHORTEST_CHART_S = 120.0
 _STATS_EVERY_S = 6.0
 _STATS_PATIENCE_S = 3.0
 _TOP = 10
@@ -80,13 +81,15 @@ class Board:
         """Every projection's standing and its last hour."""
         look = await self.sampler.look(TICK_S * 0.9)
         until, ring = time.time(), self.sampler.ring
+        # So long as there is less than an hour of it, what there is fills the chart.
+        span_s = min(max(until - (ring.since or until), _SHORTEST_CHART_S), HOUR_S)
         sparks = {
             one.name: {
-                figure: spark(ring.series(f"{one.name}.{figure}"), until, HOUR_S) for figure in ("lag", "lag_s", "rate")
+                figure: spark(ring.series(f"{one.name}.{figure}"), until, span_s) for figure in ("lag", "lag_s", "rate")
             }
             for one in look.projections
         }
-        return {"look": look, "sparks": sparks}
+        return {"look": look, "sparks": sparks, "span_s": span_s}
 
     async def rebuilds(self) -> Shown:
         """Every projection's generations, and the rebuild that is under way."""
@@ -116,7 +119,8 @@ class Board:
             return kept[1]
 
     async def _rebuilds(self) -> Shown:
-        return {"projections": await self._ask_one_each(self.sampler.places("projection"), "/rebuild")}
+        asked = [place for place in self.sampler.places("projection") if place.name != PUBLISHING]
+        return {"projections": await self._ask_one_each(asked, "/rebuild")}
 
     async def _parked(self) -> Shown:
         asked = [*self.sampler.places("projection"), *self.sampler.places("subscriber")]

@@ -8,7 +8,9 @@ from eventlog.settings import Settings
 
 Kind = Literal["projection", "subscriber", "command"]
 COMMAND_API = "command-api"
-_PROJECTIONS = ("orders", "sales", "public")
+PUBLISHING = "public"
+"""The projection that is never rebuilt: what it has told is out."""
+_PROJECTIONS = ("orders", "sales", PUBLISHING)
 _SUBSCRIBERS = ("inventory", "order_process", "email")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 

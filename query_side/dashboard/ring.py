@@ -21,3 +21,8 @@ class Ring:
     def series(self, name: str) -> Series:
         """(time, value) of each sample that has `name`, oldest first."""
         return [(at, values[name]) for at, values in self._samples if name in values]
+
+    @property
+    def since(self) -> float | None:
+        """The time of the oldest sample."""
+        return self._samples[0][0] if self._samples else None

@@ -7,21 +7,26 @@ from datetime import datetime, timedelta
 from query_side.history import Happened
 
 SPARK_WIDTH, SPARK_HEIGHT = 160, 32
-_STEP, _MARGIN = 118, 60
+_STEP, _MARGIN = 140, 70
 
 
-def spark(points: Sequence[tuple[float, float]], until: float, span_s: float) -> str:
-    """The `points` attribute of a polyline, SPARK_WIDTH by SPARK_HEIGHT: (time, value) of the `span_s` up to `until`.
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A sparkline: the `points` of its polyline, SPARK_WIDTH by SPARK_HEIGHT, and the greatest value, at its top."""
 
-    The greatest value touches the top, zero is the bottom.
-    """
-    shown = [(at, value) for at, value in points if until - span_s <= at <= until]
-    top = max((value for _, value in shown), default=0.0) or 1.0
+    points: str
+    top: float
+
+
+def spark(series: Sequence[tuple[float, float]], until: float, span_s: float) -> Spark:
+    """The (time, value) of the `span_s` seconds up to `until`. Zero is the bottom."""
+    shown = [(at, max(value, 0.0)) for at, value in series if until - span_s <= at <= until]
+    top = max((value for _, value in shown), default=0.0)
     inner = SPARK_HEIGHT - 2
     places = [
-        (SPARK_WIDTH * (1 - (until - at) / span_s), 1 + inner * (1 - max(value, 0.0) / top)) for at, value in shown
+        (SPARK_WIDTH * (1 - (until - at) / span_s), 1 + inner * (1 - value / (top or 1.0))) for at, value in shown
     ]
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return Spark(" ".join(f"{x:.1f},{y:.1f}" for x, y in places), top)
 
 
 @dataclass(frozen=True, slots=True)

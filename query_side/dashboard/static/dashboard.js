@@ -24,15 +24,29 @@
   function show(html) {
     if (html === shown) return;
     shown = html;
-    const focused = live.contains(document.activeElement) ? document.activeElement : null;
-    const open = [...live.querySelectorAll("details[open][id]")].map((one) => one.id);
-    const scrolled = [...live.querySelectorAll(".scroll")].map((one) => [one.getAttribute("aria-label"), one.scrollLeft]);
-    live.innerHTML = html;
-    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    const regions = new Map([...live.querySelectorAll(".scroll")].map((one) => [one.getAttribute("aria-label"), one]));
-    for (const [label, left] of scrolled) if (left && regions.has(label)) regions.get(label).scrollLeft = left;
-    if (focused) (focused.id ? document.getElementById(focused.id) : regions.get(focused.getAttribute("aria-label")))?.focus({ preventScroll: true });
+    const focused = document.activeElement, fresh = document.createElement("div");
+    fresh.innerHTML = html;
+    morphChildren(live, fresh);
+    if (focused?.id && !focused.isConnected) document.getElementById(focused.id)?.focus({ preventScroll: true });
     draw();
+  }
+
+  // Only what differs is touched: focus, selection, what is scrolled and opened stay.
+  function morph(old, fresh) {
+    if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) return old.replaceWith(fresh);
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    morphChildren(old, fresh);
+  }
+
+  function morphChildren(old, fresh) {
+    const here = [...old.childNodes], wanted = [...fresh.childNodes];
+    wanted.forEach((child, i) => (i < here.length ? morph(here[i], child) : old.append(child)));
+    here.slice(wanted.length).forEach((child) => child.remove());
   }
 
   function tell() {
@@ -63,10 +77,11 @@
     const ink = colour("--quiet"), line = colour("--line"), strokes = ["--link", "--good", "--busy", "--bad"].map(colour);
     probe.remove();
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: `12px ${style.fontFamily}` };
+    const words = (at) => new Date(at * 1000).toISOString().slice(...(live.dataset.by === "day" ? [5, 10] : [11, 16]));
     const plot = new uPlot({
       width: place.clientWidth, height: 240, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
-      series: [{ label: "UTC" }, ...currencies.map((one, i) => ({ label: `${one}, minor units`, stroke: strokes[i % 4], width: 2, fill: i ? undefined : strokes[0].replace("rgb(", "rgba(").replace(")", ", .12)"), points: { show: times.length < 3 } }))],
-      axes: [axis, { ...axis, size: 70 }],
+      series: [{ label: "UTC", value: (_, at) => (at === null ? "" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ")) }, ...currencies.map((one, i) => ({ label: `${one}, minor units`, stroke: strokes[i % 4], width: 2, fill: i ? undefined : strokes[0].replace("rgb(", "rgba(").replace(")", ", .12)"), points: { show: times.length < 3 } }))],
+      axes: [{ ...axis, values: (_, at) => at.map((one) => words(one)) }, { ...axis, size: 84 }],
     }, [times, ...values], place);
     chart = { key, plot };
   }
