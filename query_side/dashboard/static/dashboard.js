@@ -12,6 +12,7 @@
     source = new EventSource(`/dashboard/events?page=${live.dataset.page}${by}`);
     source.onmessage = (message) => {
       last = Date.now();
+      live.dataset.messages = Number(live.dataset.messages || 0) + 1;
       tell();
       show(JSON.parse(message.data).html);
     };
