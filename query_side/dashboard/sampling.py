@@ -54,6 +54,7 @@ class Sampler:
         self._last: tuple[float, Look] | None = None
         self._offsets: deque[tuple[float, _Offsets]] = deque()
         self._errors: dict[str, str] = {}
+        self._known: dict[str, list[Row]] = {}
         self._task: asyncio.Task[None] | None = None
         self.ring = Ring(most=int(HOUR_S / _EVERY_S), every_s=_EVERY_S * 0.9)
 
@@ -96,7 +97,8 @@ class Sampler:
         rows, ends, heard = await asyncio.gather(self._rows(), self._ends(), self.heard("projection"))
         missing = [one for one in (rows, ends) if isinstance(one, str)]
         known_ends = {} if isinstance(ends, str) else ends
-        found = {} if isinstance(rows, str) else rows
+        # While Postgres is away the workers still say what they wait for, beside the positions of before.
+        found = self._known = self._known if isinstance(rows, str) else rows
         rates = self._rates(now, [row for of in found.values() for row in of])
         projections = []
         for name in found:
