@@ -44,7 +44,8 @@ class Stack:
             # The order process may have been quicker, or has rejected it for want of stock.
             position = confirmed.headers.get("orderlog-position", position)
         headers = {"Orderlog-Min-Position": position}
-        httpx.get(f"{self.urls['query-api']}/orders/{order_id}", headers=headers, timeout=30).raise_for_status()
+        # A worker that begins again, after a rebuild, takes longer than a query waits.
+        _eventually(lambda: httpx.get(f"{self.urls['query-api']}/orders/{order_id}", headers=headers).is_success)
         return order_id
 
     def query_api(self) -> psutil.Process:
