@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         "", description="URL the query API reaches this sales worker at; default from host and port"
     )
 
+    dashboard_urls: str = Field(
+        "",
+        description="name=URL,… of what the dashboard asks, such as orders=http://host:8002; a name may have several; "
+        "default from hosts and ports",
+    )
+
     max_body_bytes: int = Field(
         1_048_576, ge=1024, description="larger request bodies are refused with 413, and so are lines of bulk requests"
     )
@@ -195,6 +201,20 @@ class Settings(BaseSettings):
         if not _SENDER.fullmatch(given):
             raise ValueError("write an address in ASCII, or a name without any of @,:; and then the address in <>")
         return given
+
+    @field_validator("dashboard_urls")
+    @classmethod
+    def _are_places(cls, given: str) -> str:
+        for place in filter(None, given.split(",")):
+            name, _, url = place.partition("=")
+            if not name.strip() or not url.strip().startswith(("http://", "https://")):
+                raise ValueError(f"write name=URL, and a comma before the next, not {place.strip()!r}")
+        return given
+
+    def dashboard_places(self) -> list[tuple[str, str]]:
+        """(name, URL) of each of `dashboard_urls`."""
+        parts = [place.partition("=") for place in self.dashboard_urls.split(",") if place]
+        return [(name.strip(), url.strip()) for name, _, url in parts]
 
     def worker_port_of(self, projection: str) -> int:
         """The port that a worker of `projection` listens on."""

@@ -119,6 +119,7 @@ def _invite(console: Console, urls: Mapping[str, str], yours: UUID) -> None:
     lines = (
         f"command API  {command_url}/docs",
         f"query API    {query_url}/docs",
+        f"dashboard    {query_url}/dashboard",
         f"positions    {query_url}/positions",
         f"sales        {query_url}/stats/revenue?by=minute",
         f"stock        {urls['subscriber-inventory']}/stock",

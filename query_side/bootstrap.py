@@ -28,6 +28,7 @@ def serve(settings: Settings) -> None:
     async def end_waiting() -> None:
         app.state.reached.end()
         app.state.stats.reached.end()
+        app.state.dashboard.end()
 
     exposition = app.state.metrics.exposition
     run_app(app, listener, "query-api", settings, before_stop=end_waiting, exposition=exposition)

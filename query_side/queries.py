@@ -39,7 +39,8 @@ CUSTOMER = f"""{LIVE}
     ) c ON true ORDER BY c.currency
 """
 _POSITIONS = """
-    SELECT g.projection, g.generation, c.partition, c.next_offset, b.generation AS building, b.builder, b.progress
+    SELECT g.projection, g.generation, c.partition, c.next_offset, c.term,
+        b.generation AS building, b.builder, b.progress
     FROM orderlog.generations g LEFT JOIN orderlog.checkpoints c USING (projection, generation)
     LEFT JOIN orderlog.generations b ON b.projection = g.projection AND b.state = 'building'
     WHERE g.state = 'live' ORDER BY g.projection, c.partition
@@ -81,7 +82,7 @@ async def customer(database: Database, customer_id: str) -> Answer:
 
 
 async def positions(database: Database) -> Sequence[Row]:
-    """projection, generation, partition and next_offset of every live generation; without partition at its start.
+    """projection, generation, partition, next_offset and term of every live generation; no partition at its start.
 
     `building`, `builder` and `progress` are of the generation that is to replace it, if there is one.
     """

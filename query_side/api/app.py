@@ -11,6 +11,8 @@ from query_side import queries
 from query_side.api import asyncapi, health, orders, positions, stats, timeline
 from query_side.api.conditions import NotReached
 from query_side.changes import Changes
+from query_side.dashboard import add_dashboard
+from query_side.dashboard.board import Board
 from query_side.database import Database, Unavailable
 from query_side.grouping import Grouped
 from query_side.metrics import QueryMetrics
@@ -30,9 +32,11 @@ def create_app(
 ) -> FastAPI:
     """The application; it opens `database` and listens for positions while it runs."""
 
+    board = Board(settings, database, sales)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with database, reached.listening(), sales:
+        async with database, reached.listening(), sales, board:
             yield
 
     app = FastAPI(title="orderlog query API", version="1", description=_DESCRIPTION, lifespan=lifespan)
@@ -44,6 +48,7 @@ def create_app(
     metrics.exposition.before_scrape(lambda: metrics.look(database, app.state.changes))
     for router in (orders.router, timeline.router, stats.router, positions.router, health.router, asyncapi.router):
         app.include_router(router)
+    add_dashboard(app, board)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(NotReached, _not_reached)
     problems.install(app)
