@@ -45,7 +45,9 @@ def number(value: float | None) -> str:
     """For people: with thousands set off, and a decimal where it tells something."""
     if value is None:
         return _UNKNOWN
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    if value >= 10 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def seconds(value: float | None) -> str:

@@ -66,8 +66,8 @@ def write_side(owners: Sequence[Reply], heard: Sequence[Heard], terms: Mapping[i
     ]
     columns = sorted({name for one in shown for name in one.figures})
     why = "" if answered else owners[0].why if owners else "no address of a command API is set"
-    rejected = _summed([one for one in found if "reject" in one.name or one.labels.get("outcome") == "rejected"])
-    rest = _summed([one for one in found if "partition" not in one.labels and "reject" not in one.name])
+    rejected = _summed([one for one in found if _is_rejection(one)], but=("outcome", "command"))
+    rest = _summed([one for one in found if "partition" not in one.labels and not _is_rejection(one)])
     return Writing(why, shown, columns, rejected, rest, heard)
 
 
@@ -75,14 +75,28 @@ def _is_shown(one: Sample) -> bool:
     return one.name.startswith(_PREFIX) and not one.name.endswith(_INTERNAL)
 
 
+def _is_rejection(one: Sample) -> bool:
+    return one.labels.get("outcome") == "rejected"
+
+
 def _title(name: str) -> str:
     return name.removeprefix(_PREFIX).removesuffix("_total").replace("_", " ")
 
 
-def _summed(found: Sequence[Sample]) -> list[Figure]:
+def _summed(found: Sequence[Sample], but: Sequence[str] = ()) -> list[Figure]:
+    """The sums by name and labels, without the labels `but`; of a histogram the mean."""
     sums: dict[tuple[str, str], float] = {}
     for one in found:
-        labels = ", ".join(f"{value}" for label, value in sorted(one.labels.items()) if label != "partition")
+        labels = ", ".join(value for label, value in sorted(one.labels.items()) if value and label not in but)
         key = _title(one.name), labels
         sums[key] = sums.get(key, 0.0) + one.value
-    return [Figure(name, labels, value) for (name, labels), value in sorted(sums.items())]
+    figures = []
+    for (name, labels), value in sorted(sums.items()):
+        whole = name.removesuffix(" sum")
+        count = sums.get((f"{whole} count", labels))
+        if name.endswith(" count") and (f"{name.removesuffix(' count')} sum", labels) in sums:
+            continue
+        if whole != name and count is not None:
+            name, value = f"{whole}, mean", value / count if count else 0.0
+        figures.append(Figure(name, labels, value))
+    return figures

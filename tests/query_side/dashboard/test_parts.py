@@ -131,17 +131,21 @@ def test_a_subscribers_lag_is_told_by_topic() -> None:
 def test_the_write_side_shows_whatever_the_command_api_measures() -> None:
     owners = Reply(200, {"partitions": [{"partition": 0, "owner": "http://a", "reason": ""}]})
     page = """
-# TYPE orderlog_command_queued gauge
-orderlog_command_queued{partition="0"} 7
-# TYPE orderlog_command_rejected counter
-orderlog_command_rejected_total{reason="order-not-open"} 3
-# TYPE orderlog_command_elections counter
-orderlog_command_elections_total 2
+# TYPE orderlog_command_queued_commands gauge
+orderlog_command_queued_commands{partition="0"} 7
+# TYPE orderlog_command_outcomes counter
+orderlog_command_outcomes_total{command="ShipOrder",outcome="rejected",reason="order-not-open"} 3
+orderlog_command_outcomes_total{command="PlaceOrder",outcome="accepted",reason=""} 9
+# TYPE orderlog_command_batch_commands histogram
+orderlog_command_batch_commands_bucket{le="+Inf"} 4
+orderlog_command_batch_commands_sum 10
+orderlog_command_batch_commands_count 4
 """
     found = write_side([owners], [Heard("http://a", READY, samples(page))], {0: 5})
-    assert [(one.url, one.term, one.figures) for one in found.owners] == [("http://a", 5, {"queued": 7.0})]
+    assert [(one.url, one.term, one.figures) for one in found.owners] == [("http://a", 5, {"queued commands": 7.0})]
     assert [(one.labels, one.value) for one in found.rejected] == [("order-not-open", 3.0)]
-    assert [(one.name, one.value) for one in found.figures] == [("elections", 2.0)]
+    shown = [(one.name, one.labels, one.value) for one in found.figures]
+    assert shown == [("batch commands, mean", "", 2.5), ("outcomes", "PlaceOrder, accepted", 9.0)]
     nothing = write_side([Reply(0, {}, "away")], [Heard("http://a", Reply(0, {}, "away"))], {})
     assert (nothing.why, nothing.owners) == ("away", [])
     assert write_side([], [], {}).why
