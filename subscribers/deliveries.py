@@ -11,6 +11,9 @@ from service.database import storable
 _LONGEST_ID = 500  # characters; an index of Postgres's holds no value of any length
 _KEPT_HEADERS = ("correlation_id", "causation_id", "traceparent")
 
+Place = tuple[str, int, int]
+"""Where a record is: topic, partition, offset."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -25,7 +28,7 @@ class Delivery:
     headers: tuple[Header, ...]
 
     @property
-    def place(self) -> tuple[str, int, int]:
+    def place(self) -> Place:
         """Topic, partition, offset."""
         return self.topic, self.partition, self.offset
 

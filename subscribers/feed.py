@@ -17,16 +17,14 @@ from confluent_kafka import Message as KafkaMessage
 
 from eventlog.recorded import Header
 from eventlog.settings import Settings
+from subscribers import kafka_clients
 from subscribers.deliveries import Delivery
+from subscribers.kafka_clients import CALL_S
 
 T = TypeVar("T")
 
 _POLL_S = 0.1
-_CALL_S = 5.0  # longest a call waits for the broker
 _HUNG_S = 30.0  # longest all calls of a piece of work may take together, with the broker away
-_TRANSACTION_MS = 10_000
-_QUEUED_KB = 8_192  # of records that were fetched and not taken yet
-_LOG_LEVEL = 2  # critical: librdkafka tells of each failed connection, and what matters of it we say ourselves
 Place = tuple[str, int]
 # What a broker says to a member of the group that its partitions may have been taken from.
 _NOT_OURS = (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS)
@@ -91,13 +89,13 @@ class Feed:
         self._called: float | None = None
         self.assigned: set[Place] = set()
         self._unread = f"{group}.dlq"
-        self._settings = _consumer_settings(settings, self._prefix + group)
+        self._settings = kafka_clients.consumer_settings(settings, self._prefix + group)
         self._consumer = Consumer(self._settings)
-        self._producer = Producer(_producer_settings(settings, self._prefix + transactional_id))
+        self._producer = Producer(kafka_clients.producer_settings(settings, self._prefix + transactional_id))
 
     async def __aenter__(self) -> "Feed":
         try:
-            await self._call(lambda: self._producer.init_transactions(_CALL_S))
+            await self._call(lambda: self._producer.init_transactions(CALL_S))
             physical = [self._prefix + topic for topic in self._topics]
             await self._call(
                 lambda: self._consumer.subscribe(
@@ -134,7 +132,7 @@ class Feed:
             if not isinstance(error, KafkaError) or not (error.txn_requires_abort() or error.code() in _NOT_OURS):
                 raise
             if outgoing:
-                await self._call(lambda: self._producer.abort_transaction(_CALL_S))
+                await self._call(lambda: self._producer.abort_transaction(CALL_S))
             await self._call(lambda: self._rewind(fetched))
             raise Undone(str(broken)) from broken
 
@@ -153,7 +151,7 @@ class Feed:
     @property
     def silent(self) -> bool:
         """Whether the broker has not answered a call for longer than it should take: librdkafka tries on by itself."""
-        return self._called is not None and time.monotonic() - self._called > _CALL_S
+        return self._called is not None and time.monotonic() - self._called > CALL_S
 
     async def _call(self, work: Callable[[], T]) -> T:
         self._called = time.monotonic()
@@ -211,8 +209,8 @@ class Feed:
             headers: Any = list(one.headers)
             producer.produce(self._prefix + one.topic, one.value, one.key, headers=headers)
         if fetched:
-            producer.send_offsets_to_transaction(self._ends(fetched), fetched.membership, _CALL_S)
-        producer.commit_transaction(_CALL_S)
+            producer.send_offsets_to_transaction(self._ends(fetched), fetched.membership, CALL_S)
+        producer.commit_transaction(CALL_S)
 
     def _commit(self, fetched: Fetched) -> None:
         """Note that `fetched` is done: with nothing to go with it, that takes no transaction."""
@@ -246,18 +244,18 @@ class Feed:
         """
         ours = self._consumer.assignment()
         try:
-            return self._consumer.committed(ours, _CALL_S)
+            return self._consumer.committed(ours, CALL_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
         # Told whether or not they are pending; raises if it is the broker that does not answer.
-        Consumer({**self._settings, "isolation.level": "read_uncommitted"}).committed(ours, _CALL_S)
+        Consumer({**self._settings, "isolation.level": "read_uncommitted"}).committed(ours, CALL_S)
         self._on_trouble("Kafka: the group's offsets are pending; giving the transaction up that they belong to")
         self._producer.begin_transaction()
         nothing = TopicPartition(self._prefix + self._unread, 0, 0)
-        self._producer.send_offsets_to_transaction([nothing], self._consumer.consumer_group_metadata(), _CALL_S)
-        self._producer.abort_transaction(_CALL_S)
-        return self._consumer.committed(ours, _CALL_S)
+        self._producer.send_offsets_to_transaction([nothing], self._consumer.consumer_group_metadata(), CALL_S)
+        self._producer.abort_transaction(CALL_S)
+        return self._consumer.committed(ours, CALL_S)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.assigned |= {self._named(one) for one in partitions}
@@ -293,38 +291,6 @@ class Feed:
         self._consumer.close()
         # Gone before the next feed's come, and with them what they would still try.
         del self._consumer, self._producer
-
-
-def _consumer_settings(settings: Settings, group: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "group.id": group,
-        "client.id": group,
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "log_level": _LOG_LEVEL,
-        "isolation.level": "read_committed",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": int(settings.group_session_s * 1000),
-        "heartbeat.interval.ms": int(settings.group_session_s * 1000 / 3),
-        "queued.max.messages.kbytes": _QUEUED_KB,
-        "queued.min.messages": 2 * settings.subscriber_batch,
-        "fetch.wait.max.ms": 250,
-        "fetch.queue.backoff.ms": 20,
-        "topic.metadata.refresh.interval.ms": 60_000,
-    }
-
-
-def _producer_settings(settings: Settings, transactional_id: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "transactional.id": transactional_id,
-        "log_level": _LOG_LEVEL,
-        "transaction.timeout.ms": _TRANSACTION_MS,
-        "socket.timeout.ms": int(_CALL_S * 1000),
-        "partitioner": "murmur2_random",  # as in eventlog/partitioning.py
-        "linger.ms": 0,
-    }
 
 
 def _said(error: KafkaException) -> str:

@@ -1,6 +1,6 @@
 """Takes a batch of messages in: one transaction for what they ask for, the inbox, and what must be set aside."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from eventlog.messages import Message
 from eventlog.settings import Settings
 from service.database import Connection
 from subscribers import inbox, parking
-from subscribers.deliveries import Opened
+from subscribers.deliveries import Opened, Place
 from subscribers.failures import is_fault
 from subscribers.inbox import Taken
 from subscribers.parking import SetAside
@@ -27,6 +27,27 @@ class Batch:
         self.taken = 0
         self.repeated = 0
 
+    def sort(
+        self,
+        opened: Sequence[Opened],
+        before: Mapping[Place, SetAside],
+        known: Mapping[str, tuple[Place, Message | None]],
+    ) -> list[Opened]:
+        """Those of `opened` that are new; of the others, what may not have been told yet is to be told again."""
+        fresh: dict[str, Opened] = {}
+        for one in opened:
+            delivery = one.delivery
+            if was := before.get(delivery.place):
+                self.parked.append(was)
+            elif delivery.event_id in known or delivery.event_id in fresh:
+                self.repeated += 1
+                place, answer = known.get(delivery.event_id, (None, None))
+                if answer and place == delivery.place:
+                    self.answers.append(answer)
+            else:
+                fresh[delivery.event_id] = one
+        return list(fresh.values())
+
 
 async def take(
     connection: Connection, subscription: Subscription, opened: Sequence[Opened], settings: Settings
@@ -43,19 +64,8 @@ async def take(
         before = await parking.parked_before(connection, name, deliveries)
         known = await inbox.known(connection, name, deliveries)
         held = await parking.held_orders(connection, name, deliveries)
-        fresh: dict[str, Opened] = {}
-        for one in opened:
-            delivery = one.delivery
-            if was := before.get(delivery.place):
-                batch.parked.append(was)
-            elif delivery.event_id in known or delivery.event_id in fresh:
-                batch.repeated += 1
-                place, answer = known.get(delivery.event_id, (None, None))
-                if answer and place == delivery.place:
-                    batch.answers.append(answer)
-            else:
-                fresh[delivery.event_id] = one
-        taken, parked = await _handle(connection, subscription, list(fresh.values()), held, settings)
+        fresh = batch.sort(opened, before, known)
+        taken, parked = await _handle(connection, subscription, fresh, held, settings)
         await inbox.enter(connection, name, taken)
         await parking.park(connection, name, parked, settings.max_parked_orders)
     batch.taken = len(taken)
