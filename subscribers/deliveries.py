@@ -9,7 +9,7 @@ from schemas.public_codec import PublicCodec
 from service.database import storable
 
 _LONGEST_ID = 500  # characters; an index of Postgres's holds no value of any length
-_KEPT_HEADERS = ("correlation_id", "causation_id", "traceparent")
+_KEPT_HEADERS = ("correlation_id", "causation_id")  # a malformed traceparent is read as none
 
 Place = tuple[str, int, int]
 """Where a record is: topic, partition, offset."""

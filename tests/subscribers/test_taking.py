@@ -38,7 +38,6 @@ async def taken(topics: PublicTopics, settings: Settings, *deliveries: Delivery)
         ("ce_id", b"", "ce_id is empty"),
         ("ce_id", b"\xff\xfe", "can't decode"),
         ("correlation_id", b"a\x00b", r"correlation_id has a NUL: a\x00b"),
-        ("traceparent", b"\x00", "traceparent has a NUL"),
     ],
 )
 async def test_a_header_that_no_row_can_hold_parks_its_record_alone(
