@@ -110,8 +110,12 @@ def from_headers(headers: Iterable[Header]) -> Metadata:
 
 def traceparent_in(headers: Mapping[str, bytes]) -> str:
     """The W3C trace context among `headers`; empty when there is none or it is malformed: that is no event's fault."""
-    given = headers.get("traceparent")
-    return given.decode() if given and _TRACEPARENT.fullmatch(given) else ""
+    return sound_traceparent(headers.get("traceparent") or b"")
+
+
+def sound_traceparent(given: bytes) -> str:
+    """`given` if it is a W3C trace context, else an empty one."""
+    return given.decode() if _TRACEPARENT.fullmatch(given) else ""
 
 
 def read_record(codec: Codec, partition: int, record: KafkaRecord) -> RecordedEvent:

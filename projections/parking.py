@@ -3,19 +3,17 @@
 Rows change in the transaction that moves the position, under the lock on its row (projections/checkpoints.py).
 """
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from eventlog.recorded import KafkaRecord
-from projections.failures import TooManyParked, judge
+from projections.failures import judge
 from projections.generations import Generation
-from service.database import Connection, storable, to_array
-from service.verdicts import Park
+from service.database import Connection, storable, storable_traceback, to_array
+from service.verdicts import Park, TooManyParked
 
-_MOST_TRACEBACK = 20_000
 BEHIND = "waits behind an earlier event of its order"
 STILL_PARKED = "state IN ('failed', 'behind')"
 
@@ -58,7 +56,7 @@ class Failure:
     @property
     def traceback(self) -> str:
         """Where it was raised."""
-        return storable("".join(traceback.format_exception(self.error)))[-_MOST_TRACEBACK:]
+        return storable_traceback(self.error)
 
 
 @dataclass(frozen=True, slots=True)

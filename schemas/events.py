@@ -14,6 +14,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What a sku looks like, for whoever takes one."""
+
 
 class Line(Struct, frozen=True, gc=False):
     """One line of an order: `quantity` pieces of `sku` at `unit_price` minor units each."""

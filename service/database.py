@@ -1,5 +1,6 @@
 """A connection to Postgres that moves events, opened when needed and again after it broke; records as columns."""
 
+import traceback
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ Connection = AsyncConnection[Any]
 # the transaction, and the worker finds its connection closed when it wakes up.
 _OPTIONS = "-c idle_in_transaction_session_timeout=5s -c timezone=UTC -c client_min_messages=warning"
 _CONNECT_TIMEOUT_S = 5
+_MOST_TRACEBACK = 20_000  # characters
 
 
 async def connect(postgres_url: str) -> Connection:
@@ -50,6 +52,11 @@ class Database:
 def storable(text: str) -> str:
     """`text` as Postgres can hold it: it takes neither NUL nor half a surrogate pair."""
     return text.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def storable_traceback(error: Exception) -> str:
+    """Where `error` was raised: the end of its traceback, as Postgres can hold it."""
+    return storable("".join(traceback.format_exception(error)))[-_MOST_TRACEBACK:]
 
 
 def to_array(headers: Sequence[Header]) -> list[bytes | None]:

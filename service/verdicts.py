@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import httpx
 import psycopg
 from psycopg.errors import IdleInTransactionSessionTimeout, InvalidSchemaName, ReadOnlySqlTransaction, UndefinedTable
+
+from schemas.registry import RegistryUnavailable
+from service.schema_lookup import SchemaWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Stop:
     reason: str
 
 
+class TooManyParked(Exception):
+    """So many orders fail that it is not them."""
+
+
 # Postgres restarting, failing over, out of disk or of connections, a deadlock; or it ended our transaction because
 # we were suspended. Its classes: 08, 25, 40, 53, 55, 57, 58, and a connection that broke, which has no SQLSTATE.
 _PASSING = (
@@ -55,3 +63,18 @@ def judge_postgres(error: psycopg.Error) -> Retry | Park | Stop:
     if isinstance(error, UndefinedTable | InvalidSchemaName):
         return Stop(f"the database lacks a table: {said}; run: orderlog migrate")
     return Stop(f"a batch cannot be applied: {error!r}")
+
+
+def judge(error: Exception) -> Retry | Park | Stop:
+    """What a failure calls for in any loop that moves events; each judges what only it can meet by itself, first."""
+    match error:
+        case RegistryUnavailable() | httpx.HTTPError() | SchemaWanted():
+            return Retry(str(error), "registry")
+        case TooManyParked():
+            return Stop(str(error))
+        case psycopg.Error():
+            return judge_postgres(error)
+        case MemoryError():
+            return Stop("there is no memory left")
+        case _:  # whatever a fold or a handler stumbles over
+            return Park(f"{type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 _HUNG_S = 30.0  # longest all calls of a piece of work may take together, with the broker away
-Place = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 # What a broker says to a member of the group that its partitions may have been taken from.
 _NOT_OURS = (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS)
 
@@ -59,7 +59,7 @@ class Fetched:
     deliveries: tuple[Delivery, ...]
     membership: Any
 
-    def only(self, places: set[Place]) -> "Fetched":
+    def only(self, places: set[TopicAndPartition]) -> "Fetched":
         """Without the records of partitions that are not among `places`."""
         ours = tuple(one for one in self.deliveries if (one.topic, one.partition) in places)
         return self if len(ours) == len(self.deliveries) else Fetched(ours, self.membership)
@@ -87,7 +87,7 @@ class Feed:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._paused = False
         self._called: float | None = None
-        self.assigned: set[Place] = set()
+        self.assigned: set[TopicAndPartition] = set()
         self._unread = f"{group}.dlq"
         self._settings = kafka_clients.consumer_settings(settings, self._prefix + group)
         self._consumer = Consumer(self._settings)
@@ -115,7 +115,7 @@ class Feed:
         """At most `most` records; none when none come within a moment."""
         return await self._call(lambda: self._fetch(most))
 
-    async def keep_alive(self) -> set[Place]:
+    async def keep_alive(self) -> set[TopicAndPartition]:
         """Stay in the group without fetching, to be called every few seconds; the partitions that are still ours."""
         await self._call(self._idle)
         return self.assigned
@@ -140,7 +140,7 @@ class Feed:
         """Write `outgoing`, all or none of it."""
         await self._call(lambda: self._transaction(None, outgoing))
 
-    async def lag(self) -> Mapping[Place, int]:
+    async def lag(self) -> Mapping[TopicAndPartition, int]:
         """{(topic, partition): records that are not done} of the partitions that are ours; none if nobody can tell."""
         try:
             return await self._call(self._lag)
@@ -226,8 +226,8 @@ class Feed:
             if (topic, partition) in self.assigned:
                 self._consumer.seek(TopicPartition(self._prefix + topic, partition, start))
 
-    def _lag(self) -> Mapping[Place, int]:
-        lags: dict[Place, int] = {}
+    def _lag(self) -> Mapping[TopicAndPartition, int]:
+        lags: dict[TopicAndPartition, int] = {}
         for at in self._committed():
             low, high = self._consumer.get_watermark_offsets(at, cached=True)
             if high >= 0:  # it has been fetched from
@@ -267,7 +267,7 @@ class Feed:
         self.assigned -= {self._named(one) for one in partitions}
         consumer.incremental_unassign(partitions)
 
-    def _named(self, at: TopicPartition) -> Place:
+    def _named(self, at: TopicPartition) -> TopicAndPartition:
         return at.topic.removeprefix(self._prefix), at.partition
 
     def _raise_unless_passing(self, error: KafkaError) -> None:

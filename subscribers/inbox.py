@@ -14,7 +14,7 @@ import msgspec
 from eventlog.messages import Message
 from schemas import public_events
 from service.database import Connection
-from subscribers.deliveries import Delivery
+from subscribers.deliveries import Delivery, Place
 from subscribers.failures import TakenMeanwhile
 
 _KNOWN = """
@@ -51,7 +51,7 @@ class Taken:
 
 async def known(
     connection: Connection, subscriber: str, deliveries: Sequence[Delivery]
-) -> Mapping[str, tuple[tuple[str, int, int], Message | None]]:
+) -> Mapping[str, tuple[Place, Message | None]]:
     """{event id: where the record was that was taken in, its answer} of those events that were."""
     ids = [delivery.event_id for delivery in deliveries]
     rows = await (await connection.execute(_KNOWN, [subscriber, ids])).fetchall()

@@ -4,21 +4,20 @@ Rows change in the transaction that takes messages in. A redrive excludes that b
 behind an order that it has just set free.
 """
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.database import Connection, storable, to_array
-from subscribers.deliveries import Delivery
-from subscribers.failures import TooManyParked, judge
+from service.database import Connection, storable, storable_traceback, to_array
+from service.verdicts import TooManyParked
+from subscribers.deliveries import Delivery, Place
+from subscribers.failures import judge
 
-_MOST_TRACEBACK = 20_000
 BEHIND = "waits behind an earlier event of its order"
 STILL_PARKED = "state IN ('failed', 'behind')"
 _LOCK = "SELECT pg_advisory_xact_lock{}(hashtextextended('orderlog.subscriber.' || %s, 0))"
 _PLACES = """
-    SELECT topic, partition, "offset", state, reason, attempts FROM subscribers.parked
+    SELECT topic, partition, "offset", reason, attempts FROM subscribers.parked
     WHERE subscriber = %s AND (topic, partition, "offset") IN (
         SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[]))
 """
@@ -69,12 +68,12 @@ async def exclude(connection: Connection, subscriber: str) -> None:
 
 async def parked_before(
     connection: Connection, subscriber: str, deliveries: Sequence[Delivery]
-) -> dict[tuple[str, int, int], SetAside]:
+) -> dict[Place, SetAside]:
     """{place: how} of those of `deliveries` that were parked already, whatever has become of them since."""
     by_place = {delivery.place: delivery for delivery in deliveries}
     columns = [list(column) for column in zip(*by_place, strict=True)] or [[], [], []]
     rows = await (await connection.execute(_PLACES, [subscriber, *columns])).fetchall()
-    return {(t, p, o): SetAside(by_place[t, p, o], reason, None, attempts) for t, p, o, _, reason, attempts in rows}
+    return {(t, p, o): SetAside(by_place[t, p, o], reason, None, attempts) for t, p, o, reason, attempts in rows}
 
 
 async def held_orders(connection: Connection, subscriber: str, deliveries: Sequence[Delivery]) -> set[UUID]:
@@ -109,6 +108,4 @@ def _row(one: SetAside) -> tuple[object, ...]:
 
 def trace(one: SetAside) -> str | None:
     """Where it was raised."""
-    if one.error is None:
-        return None
-    return storable("".join(traceback.format_exception(one.error)))[-_MOST_TRACEBACK:]
+    return None if one.error is None else storable_traceback(one.error)

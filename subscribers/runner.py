@@ -18,7 +18,7 @@ from eventlog.messages import Message, message_headers
 from eventlog.partitioning import order_key
 from eventlog.settings import Settings
 from schemas.public_codec import PublicCodec
-from service.database import Database
+from service.database import Connection, Database
 from service.schema_lookup import SchemaLookup
 from service.stopping import stop_at_once
 from service.tracing import Hops
@@ -143,7 +143,7 @@ class Runner:
         taking.end(batch.parked)
         return ours, batch
 
-    async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[None]]) -> T:
+    async def _persistently(self, work: Callable[[], Awaitable[T]], between: Callable[[], Awaitable[object]]) -> T:
         """What `work` returns, tried until it does; ends the process when it never will."""
 
         async def wait(state: RetryCallState) -> None:
@@ -151,7 +151,8 @@ class Runner:
             error = state.outcome.exception()
             assert isinstance(error, Exception)
             verdict = judge(error)
-            self._waits(verdict.reason, verdict.cause if isinstance(verdict, Retry) else "postgres")
+            assert isinstance(verdict, Retry)  # nothing else is tried again
+            self._waits(verdict.reason, verdict.cause)
             await between()
 
         try:
@@ -167,7 +168,7 @@ class Runner:
 
         async def attempt() -> bool:
             async with self._database.connection() as connection:
-                await self._publish_redriven(feed)
+                await self._publish_redriven(connection, feed)
                 await inbox.prune(connection, self._subscription.name, self._settings.inbox_keep_s, _PRUNED_AT_ONCE)
                 await outbox.prune(connection, self._subscription.name, self._settings.inbox_keep_s, _PRUNED_AT_ONCE)
                 self._metrics.held.put(await parking.count_held(connection, self._subscription.name))
@@ -176,10 +177,7 @@ class Runner:
                 self._metrics.due.put(due)
                 return due < most
 
-        async def between() -> None:
-            await feed.keep_alive()
-
-        while not await self._persistently(attempt, between):
+        while not await self._persistently(attempt, feed.keep_alive):
             self._waits("its outbox is full: what it has to do to the outside is not done", "outbox")
             await feed.keep_alive()
             await asyncio.sleep(1)
@@ -191,9 +189,9 @@ class Runner:
             self._metrics.lag.put(lag, topic=topic, partition=partition)
         self._looked = time.monotonic()
 
-    async def _publish_redriven(self, feed: Feed) -> None:
+    async def _publish_redriven(self, connection: Connection, feed: Feed) -> None:
         name = self._subscription.name
-        async with self._database.connection() as connection, connection.transaction():
+        async with connection.transaction():
             answers = await inbox.unpublished(connection, name, _UNPUBLISHED_AT_ONCE)
             if answers:
                 sends = Hops("send")

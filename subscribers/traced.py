@@ -7,7 +7,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from service import tracing
 from service.tracing import Hops, Record
-from subscribers.deliveries import Opened
+from subscribers.deliveries import Opened, Place
 from subscribers.outbox import Done, Outcome, Perform, Task
 from subscribers.parking import SetAside
 
@@ -17,7 +17,7 @@ class Taking:
 
     def __init__(self, group: str) -> None:
         self._hops = Hops("process", group)
-        self._spans: dict[tuple[str, int, int], Span | None] = {}
+        self._spans: dict[Place, Span | None] = {}
 
     def begin(self, opened: Sequence[Opened]) -> Sequence[Opened]:
         """`opened`, their messages with the traceparents that go on from here."""

@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from command_side.api.forwarding import sender, time_left
 from command_side.api.kinds import Kind
-from command_side.api.preconditions import expected_version, fingerprint, happened_at, idempotency_key, traceparent
+from command_side.api.preconditions import expected_version, fingerprint, happened_at, traceparent
 from command_side.api.refusals import Refused, refusal
 from command_side.domain.commands import Command
 from command_side.outcomes import Accepted, CommandRequest, Unanswered, Unavailable
 from command_side.routing import Router
+from service.idempotency import idempotency_key
 from service.problems import problem
 
 

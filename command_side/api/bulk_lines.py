@@ -10,9 +10,10 @@ from pydantic_core import ErrorDetails
 
 from command_side.api.kinds import KINDS, Kind
 from command_side.api.models import PlaceOrderBody
-from command_side.api.preconditions import KEY_PATTERN, MAX_VERSION, fingerprint, happened_at, new_order_id
+from command_side.api.preconditions import MAX_VERSION, fingerprint, happened_at, new_order_id
 from command_side.outcomes import CommandRequest
 from service import problems
+from service.idempotency import KEY_PATTERN
 
 MEDIA_TYPE = "application/x-ndjson"
 

@@ -12,11 +12,12 @@ from uuid import UUID
 from fastapi import Path
 
 from command_side.api import models
-from command_side.domain import commands, limits
+from command_side.domain import commands
 from command_side.domain.commands import Command
+from schemas.events import SKU_PATTERN
 
 OrderId = Annotated[UUID, Path(description="the order's id")]
-Sku = Annotated[str, Path(pattern=limits.SKU_PATTERN, description="the line's sku")]
+Sku = Annotated[str, Path(pattern=SKU_PATTERN, description="the line's sku")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from command_side.domain import limits
-from schemas.events import Address, Line, ReturnedLine
+from schemas.events import SKU_PATTERN, Address, Line, ReturnedLine
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 
@@ -48,7 +48,7 @@ Printable = AfterValidator(_printable)
 Name = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME), Printable]
 Reference = Annotated[str, Field(min_length=1, max_length=limits.MAX_REFERENCE), Printable]
 ReasonText = Annotated[str, Field(min_length=1, max_length=limits.MAX_REASON, examples=["changed my mind"]), Printable]
-Sku = Annotated[str, Field(pattern=limits.SKU_PATTERN, examples=["TEA-EARL-GREY-100"])]
+Sku = Annotated[str, Field(pattern=SKU_PATTERN, examples=["TEA-EARL-GREY-100"])]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=limits.MAX_QUANTITY, examples=[2])]
 UnitPrice = Annotated[
     int, Field(strict=True, ge=0, le=limits.MAX_UNIT_PRICE, examples=[499], description="minor units of the currency")

@@ -11,7 +11,8 @@ from command_side.api.answers import execute
 from command_side.api.direct import CommandRoute
 from command_side.api.forwarding import forwarded_order_id
 from command_side.api.kinds import KINDS, Kind
-from command_side.api.preconditions import HEADERS, idempotency_key, new_order_id
+from command_side.api.preconditions import HEADERS, new_order_id
+from service.idempotency import idempotency_key
 from service.problems import documented
 
 router = APIRouter(tags=["commands"], route_class=CommandRoute)

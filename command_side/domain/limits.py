@@ -2,6 +2,8 @@
 
 import re
 
+from schemas.events import SKU_PATTERN
+
 MAX_LINES = 500
 MAX_QUANTITY = 100_000
 MAX_UNIT_PRICE = 1_000_000_000
@@ -12,7 +14,6 @@ MAX_PARCELS = 100
 MAX_REASON = 500
 MAX_EMAIL = 254
 
-SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 METHOD_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
 # Only what every mail address has; whether it takes mail, only mail can tell.

@@ -90,37 +90,13 @@ async def static(name: str) -> Response:
     return FileResponse(_STATIC / name, media_type=_FILES[name], headers=headers)
 
 
-async def _projections(board: Board, _by: str) -> Shown:
-    return await board.projections()
-
-
-async def _rebuilds(board: Board, _by: str) -> Shown:
-    return await board.rebuilds()
-
-
-async def _parked(board: Board, _by: str) -> Shown:
-    return await board.parked()
-
-
-async def _sales(board: Board, by: str) -> Shown:
-    return await board.sales(by)
-
-
-async def _writing(board: Board, _by: str) -> Shown:
-    return await board.writing()
-
-
-async def _subscribers(board: Board, _by: str) -> Shown:
-    return await board.backbone()
-
-
 LIVE: dict[str, Callable[[Board, str], Awaitable[Shown]]] = {
-    "projections": _projections,
-    "rebuild": _rebuilds,
-    "parked": _parked,
-    "orders": _sales,
-    "write-side": _writing,
-    "backbone": _subscribers,
+    "projections": lambda board, _by: board.projections(),
+    "rebuild": lambda board, _by: board.rebuilds(),
+    "parked": lambda board, _by: board.parked(),
+    "orders": lambda board, by: board.sales(by),
+    "write-side": lambda board, _by: board.writing(),
+    "backbone": lambda board, _by: board.backbone(),
 }
 
 

@@ -86,9 +86,10 @@ def projection(
     """A projection's standing. `rows` are of `queries.positions`, `rates` in events a second by partition."""
     samples = [sample for worker in workers for sample in worker.metrics]
     state, reason = _state(workers)
-    ends = ends or _ends(samples)
+    # While the log does not answer, its ends as the workers saw them last.
+    ends = ends or {number: int(end) for number, end in _most_by_partition(samples, "log_end").items()}
     offsets = {row["partition"]: row["next_offset"] for row in rows if row["partition"] is not None}
-    lag_s = _worst_by_partition(samples)
+    lag_s = _most_by_partition(samples, "lag_seconds")
     partitions = [
         _partition(number, offsets.get(number, 0), ends.get(number), lag_s.get(number), rates.get(number), state)
         for number in sorted(set(ends) | set(offsets))
@@ -131,20 +132,11 @@ def _partition(
     return Partition(number, next_offset - 1, end, lag, waits, rate, state)
 
 
-def _ends(samples: Sequence[Sample]) -> dict[int, int]:
-    """The log's ends as the workers saw them last."""
-    found: dict[int, int] = {}
-    for one in samples:
-        if one.name == f"{_PREFIX}log_end":
-            partition = int(one.labels["partition"])
-            found[partition] = max(found.get(partition, 0), int(one.value))
-    return found
-
-
-def _worst_by_partition(samples: Sequence[Sample]) -> dict[int, float]:
+def _most_by_partition(samples: Sequence[Sample], name: str) -> dict[int, float]:
+    """{partition: the greatest value} of a metric, of all workers that have it."""
     found: dict[int, float] = {}
     for one in samples:
-        if one.name == f"{_PREFIX}lag_seconds":
+        if one.name == _PREFIX + name:
             partition = int(one.labels["partition"])
             found[partition] = max(found.get(partition, 0.0), one.value)
     return found

@@ -81,9 +81,10 @@ class Mailing:
             async with self._reading, self._database.connection() as connection:
                 contact = await contacts.of(connection, task.order_id)
         except psycopg.Error as error:
-            if not isinstance(judge_postgres(error), Retry):
+            verdict = judge_postgres(error)
+            if not isinstance(verdict, Retry):
                 raise
-            return Unavailable(judge_postgres(error).reason)
+            return Unavailable(verdict.reason)
         if contact is None or contact.order_version < task.what["since"]:
             # Topics are not in sequence with each other: what it is about is still to come.
             return Later(f"the order as of its version {task.what['since']} is not known yet")

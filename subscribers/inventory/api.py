@@ -1,18 +1,17 @@
 """The inventory's REST interface: see the stock, receive pieces, adjust what a count has shown to be wrong."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
+from schemas.events import SKU_PATTERN
+from service.idempotency import KEY_SCHEMA, idempotency_key
 from service.problems import documented, problem
 from subscribers.inventory.level import Level
 from subscribers.inventory.models import (
-    SKU_PATTERN,
     AdjustmentBody,
     LevelBody,
     PageParameters,
@@ -21,7 +20,6 @@ from subscribers.inventory.models import (
 )
 from subscribers.inventory.movements import KeyReused, Moved, Movement, StockDatabase, TooFew, Unavailable, UnknownSku
 
-_KEY = re.compile(r"[!-~]{1,255}")
 _WITH_KEY: dict[str, Any] = {
     "parameters": [
         {
@@ -29,7 +27,7 @@ _WITH_KEY: dict[str, Any] = {
             "in": "header",
             "required": False,
             "description": "Makes a repeat safe: the same key on the same sku gets the same answer.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            "schema": KEY_SCHEMA,
             "example": "delivery-note-4711",
         }
     ]
@@ -97,9 +95,7 @@ async def adjust(request: Request, sku: Sku, body: AdjustmentBody) -> Response:
 
 
 async def _move(request: Request, sku: str, movement: Movement) -> Response:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise HTTPException(400, "Idempotency-Key must be 1 to 255 visible ASCII characters")
+    key = idempotency_key(request)
     try:
         return _answer(request, sku, await _database(request).move(sku, movement, key))
     except Unavailable as error:

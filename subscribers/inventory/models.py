@@ -7,8 +7,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from subscribers.inventory.level import Level
 
 MOST_PIECES = 1_000_000_000  # of one movement
-# The same as the command API takes for the lines of an order.
-SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$"
 
 

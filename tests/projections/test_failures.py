@@ -6,12 +6,12 @@ import pytest
 from psycopg import errors
 
 from eventlog.positions import Position
-from projections.failures import Hole, TooManyParked, judge
+from projections.failures import Hole, judge
 from projections.view import EventFailed
 from schemas.codec import DecodeError
 from schemas.registry import RegistryUnavailable
 from service.schema_lookup import SchemaWanted
-from service.verdicts import Park, Retry, Stop
+from service.verdicts import Park, Retry, Stop, TooManyParked
 
 PASSING = (
     errors.AdminShutdown(),

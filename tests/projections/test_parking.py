@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from projections.checkpoints import Applied
-from projections.failures import TooManyParked
 from schemas.events import LineAdded, OrderConfirmed, OrderEvent, WriterElected
+from service.verdicts import TooManyParked
 from tests.projections.histories import placed
 from tests.projections.parking_world import World, interleaved, keyed, nonsense, order_of, unknown_schema, with_header
 from tests.projections.records import Record, record

@@ -10,11 +10,12 @@ import pytest
 
 from eventlog.recorded import from_headers, read_fact, read_record
 from projections.batches import Place
-from projections.failures import TableUnreadable, TooManyParked
+from projections.failures import TableUnreadable
 from projections.fenced_table import PLACE_KEY, place_row, read_place
 from projections.parking_holds import HELD_KEY, NOTHING, Holds, holds_row, read_holds
 from projections.parking_tables import Folded, Folding
 from projections.sales.view import KINDS, SalesView
+from service.verdicts import TooManyParked
 from tests.kit.codec import local_codec
 from tests.projections.parking_world import interleaved, keyed, nonsense, order_of, with_header
 from tests.projections.records import Record, records
